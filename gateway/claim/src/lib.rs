@@ -1,0 +1,8 @@
+//! The claim engine: definition cache, batcher, sold-out proof, durability wait.
+//!
+//! The crate names no store. What it needs from the outside it declares as ports in [`port`];
+//! hot state implements [`port::ClaimStore`], the server wires the rest.
+
+pub mod durability;
+pub mod outcome;
+pub mod port;

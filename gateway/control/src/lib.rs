@@ -1,0 +1,1 @@
+//! Control plane: admin API, OpenAPI, keys and roles, publishing.

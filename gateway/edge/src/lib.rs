@@ -1,0 +1,1 @@
+//! Data-plane HTTP: routing, admission, identity, wire format, responses.

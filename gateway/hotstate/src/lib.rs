@@ -1,0 +1,9 @@
+//! Hot state: the only crate that knows Redis, its key names and its Lua scripts.
+//!
+//! Two traits describe it: [`sluice_claim::port::ClaimStore`], as claims see it, and
+//! [`LaneStore`], as the keeper, the control plane and the audit see it. There are two
+//! implementations of both, Redis and an in-memory model, held together by one conformance suite.
+
+pub mod lane_store;
+
+pub use lane_store::LaneStore;

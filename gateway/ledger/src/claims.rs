@@ -1,0 +1,152 @@
+//! Claims in the ledger.
+
+use sluice_domain::claim::{ClaimRow, GrantBatch};
+use sluice_domain::id::{
+    ClaimId, CouponId, EntryNumber, Epoch, LaneId, LeaseNumber, Ticket, UserId,
+};
+use sluice_domain::lane::LaneFence;
+use sluice_domain::time::Timestamp;
+
+use crate::LedgerError;
+
+/// Answer of [`Claims::append`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appended {
+    /// Every claim of the batches is a row now, except those listed, whose ticket or id belongs to
+    /// another claim. `seq` is the lane's number after this step.
+    Done {
+        /// The lane's number.
+        seq: u64,
+        /// Claims that found their ticket taken, with their entry.
+        conflicts: Vec<Conflict>,
+    },
+    /// Refused for epoch, keeper or lease: nothing was written. Stop, mark nothing, trim nothing.
+    Deposed {
+        /// What did not hold.
+        reason: DeposedBy,
+    },
+}
+
+/// What refused an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeposedBy {
+    /// The lane row has another epoch or keeper.
+    Lane,
+    /// The lease is not open, or is of another epoch than the caller says. As the keeper in
+    /// charge: start a recovery.
+    Lease {
+        /// The coupon.
+        coupon: CouponId,
+        /// The lease.
+        lease: LeaseNumber,
+    },
+}
+
+/// A claim that found its ticket taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The entry it came in.
+    pub entry: EntryNumber,
+    /// The claim.
+    pub claim_id: ClaimId,
+    /// The ticket.
+    pub ticket: Ticket,
+    /// The claim that has the ticket (or the ticket's row that has the claim id).
+    pub holder: ClaimId,
+}
+
+/// From which epoch the batches are: what their leases must be of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppendFrom {
+    /// The drain: leases must be open and of the fence's epoch.
+    Current,
+    /// Salvage: leases must be open and of this ended epoch.
+    Salvage(Epoch),
+}
+
+/// A place in a listing by ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimsPage {
+    /// Go on after this ticket.
+    pub after: Option<Ticket>,
+    /// At most so many rows, 1 to 10,000.
+    pub limit: usize,
+}
+
+/// An entry or a claim that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The lane.
+    pub lane: LaneId,
+    /// The epoch of its stream.
+    pub epoch: Epoch,
+    /// The entry.
+    pub entry: EntryNumber,
+    /// The claim, where only one of the entry is concerned.
+    pub claim_id: Option<ClaimId>,
+    /// When it was set aside.
+    pub at: Timestamp,
+    /// Why, in words.
+    pub reason: String,
+    /// All of it, for a person to see.
+    pub payload: Vec<u8>,
+}
+
+/// The claims.
+#[async_trait::async_trait]
+pub trait Claims: Send + Sync + 'static {
+    /// Appends whole outbox entries in one transaction, conditional on the lane row and the
+    /// leases. A row that is there with the same claim id is done, whatever its lease's state.
+    async fn append(
+        &self,
+        fence: LaneFence,
+        from: AppendFrom,
+        batches: &[GrantBatch],
+    ) -> Result<Appended, LedgerError>;
+
+    /// One claim.
+    async fn claim(&self, claim_id: ClaimId) -> Result<Option<ClaimRow>, LedgerError>;
+
+    /// One claim, and the lane's epoch read after it.
+    async fn claim_with_epoch(
+        &self,
+        claim_id: ClaimId,
+        lane: LaneId,
+    ) -> Result<(Option<ClaimRow>, Epoch), LedgerError>;
+
+    /// A coupon's claims by ticket, revoked ones included.
+    async fn claims_of_coupon(
+        &self,
+        coupon: CouponId,
+        page: ClaimsPage,
+    ) -> Result<Vec<ClaimRow>, LedgerError>;
+
+    /// A coupon's claims that are not revoked, all rows of a user together (for hydration), after
+    /// `after`, at most about `limit` rows: a user's rows are never split.
+    async fn claims_by_user_order(
+        &self,
+        coupon: CouponId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<ClaimRow>, LedgerError>;
+
+    /// A user's claims, newest first.
+    async fn claims_of_user(
+        &self,
+        user: &UserId,
+        limit: usize,
+    ) -> Result<Vec<ClaimRow>, LedgerError>;
+
+    /// Rows of a coupon that are not revoked.
+    async fn granted(&self, coupon: CouponId) -> Result<u64, LedgerError>;
+
+    /// Takes a claim back. Where its lease is closed, `returned` is raised in the same step.
+    /// False where there is no such claim or it was revoked before.
+    async fn revoke(&self, claim_id: ClaimId) -> Result<bool, LedgerError>;
+
+    /// Sets something aside. The same (lane, epoch, entry, claim) again changes nothing.
+    async fn set_aside(&self, letters: &[DeadLetter]) -> Result<(), LedgerError>;
+
+    /// What was set aside in a lane, oldest first.
+    async fn dead_letters(&self, lane: LaneId) -> Result<Vec<DeadLetter>, LedgerError>;
+}

@@ -1,0 +1,36 @@
+//! The durable ledger: the only crate that knows SQL.
+//!
+//! [`Ledger`] is described in parts by use. There are two implementations, SQLite and an in-memory
+//! model (test double and oracle), held together by one conformance suite; a third, on CQL, will
+//! join them.
+
+pub mod api_keys;
+pub mod audit_log;
+pub mod claims;
+pub mod coupons;
+pub mod error;
+pub mod lanes;
+pub mod leases;
+
+pub use error::LedgerError;
+
+/// The whole ledger, as `Arc<dyn Ledger>`.
+pub trait Ledger:
+    lanes::Lanes
+    + leases::Leases
+    + claims::Claims
+    + coupons::Coupons
+    + api_keys::ApiKeys
+    + audit_log::AuditLog
+{
+}
+
+impl<T> Ledger for T where
+    T: lanes::Lanes
+        + leases::Leases
+        + claims::Claims
+        + coupons::Coupons
+        + api_keys::ApiKeys
+        + audit_log::AuditLog
+{
+}

@@ -1,0 +1,2 @@
+//! The Sluice binary.
+fn main() {}

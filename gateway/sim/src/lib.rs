@@ -1,0 +1,1 @@
+//! Test only: storms with faults against the real binary, and the history checker's driver.

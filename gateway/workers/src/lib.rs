@@ -1,0 +1,1 @@
+//! Workers: lane keeper, recovery, reconcile: everything with a clock or a queue.
