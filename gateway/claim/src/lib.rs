@@ -4,5 +4,7 @@
 //! hot state implements [`port::ClaimStore`], the server wires the rest.
 
 pub mod durability;
+pub mod engine;
 pub mod outcome;
 pub mod port;
+pub mod settings;

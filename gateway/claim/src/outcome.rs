@@ -1,7 +1,10 @@
 //! What a call of the engine ends in. Refusals are values; the edge turns each into one response.
 
+use std::sync::Arc;
+
 use sluice_domain::claim::{ClaimStatus, Durability};
 use sluice_domain::id::{ClaimId, CouponId, UserId, Version};
+use sluice_domain::published::Published;
 use sluice_domain::reason::{Reason, ReasonCode};
 use sluice_domain::time::Timestamp;
 
@@ -86,4 +89,74 @@ pub enum LookupOutcome {
     NotFound,
     /// The machine's fault.
     Unavailable(Unavailable),
+}
+
+/// What looking a coupon up ends in.
+#[derive(Debug, Clone)]
+pub enum CouponLookup {
+    /// It is published.
+    Found {
+        /// What was published.
+        published: Arc<Published>,
+        /// A coarse idea of what is left.
+        stock: StockLevel,
+        /// The lane's clock, for countdowns.
+        now: Timestamp,
+    },
+    /// No such coupon is published.
+    NotFound,
+    /// The machine's fault.
+    Unavailable(Unavailable),
+}
+
+/// A coarse idea of what is left of a coupon; never an exact figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StockLevel {
+    /// Enough, or nothing is known to the contrary.
+    Plenty,
+    /// A tenth or less.
+    Low,
+    /// A hundredth or less.
+    Last,
+    /// Nothing.
+    SoldOut,
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// A refusal that has no more to say than its code. Allocates nothing.
+    #[must_use]
+    pub const fn of(code: ReasonCode) -> Self {
+        Self {
+            code,
+            reasons: Vec::new(),
+            starts_at: None,
+            more_may_come: false,
+        }
+    }
+}
+
+// === impl Unavailable ===
+
+impl Unavailable {
+    /// An attempt that was not carried out and never will be.
+    #[must_use]
+    pub const fn not_applied(code: ReasonCode, retry_after_ms: u32) -> Self {
+        Self {
+            code,
+            outcome: AttemptOutcome::NotApplied,
+            retry_after_ms,
+        }
+    }
+
+    /// An attempt that may have been, or may still be, carried out.
+    #[must_use]
+    pub const fn unknown(retry_after_ms: u32) -> Self {
+        Self {
+            code: ReasonCode::OutcomeUnknown,
+            outcome: AttemptOutcome::Unknown,
+            retry_after_ms,
+        }
+    }
 }

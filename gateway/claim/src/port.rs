@@ -215,6 +215,16 @@ impl NotReady {
 /// lane) and puts it into the call; the reply carries it.
 pub trait ClaimStore: Send + Sync + 'static {
     /// Decides a batch of claims for one coupon.
+    ///
+    /// Claims are decided in order, each as if the grants before it in the batch had taken place.
+    /// The whole call fails, with nothing written: with `LaneNotReady` where the lane does not
+    /// serve (`Loss` also where the coupon is said to be hydrated and is not, or its counts
+    /// differ); with `CouponNotReady` where it is not hydrated; and, only where some claim is not
+    /// answered by `Replayed` or `NoClaim`, with `LaneNotReady(Loss)` where the caller's revision is
+    /// above the one in force. `Backpressure` comes only where something would be granted.
+    ///
+    /// A call takes tickets from one lease only. `SoldOut` tells the state after the call. A device
+    /// or address that is counted and missing in a request answers `StaleDefinition`.
     fn decide(
         &self,
         call: ClaimCall,
@@ -256,13 +266,19 @@ pub trait ClaimStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// What the engine tells the lane's keeper. Both calls return at once and may be repeated; the
+/// What the engine tells the lane's keeper. All calls return at once and may be repeated; the
 /// receiver drops what it already knows.
 pub trait KeeperRequests: Send + Sync + 'static {
     /// A coupon was touched that is not in hot state, or needs a lease.
     fn hydrate(&self, lane: LaneId, coupon: CouponId);
     /// A script saw a loss, in the epoch given.
     fn report_loss(&self, lane: LaneId, epoch: Epoch, reason: NotReady);
+    /// A script granted something: its entry waits in the outbox. Class `ledger` is answered when
+    /// the keeper has drained it, so this is called right after each call that granted; it only
+    /// sets a flag. Without it the keeper finds the entry at its next poll.
+    fn granted(&self, lane: LaneId) {
+        let _unheard = lane;
+    }
 }
 
 /// Reads claims that are rows already. Never used to decide a claim: for polls, for waiters whose
