@@ -5,5 +5,7 @@
 //! implementations of both, Redis and an in-memory model, held together by one conformance suite.
 
 pub mod lane_store;
+pub mod model;
 
 pub use lane_store::LaneStore;
+pub use model::{ModelClock, ModelHotState};
