@@ -84,7 +84,7 @@ number! {
     Ticket(u64)
 }
 number! {
-    /// Counts every change of a coupon, from 1. It is the ETag of the admin API.
+    /// Counts every change of a coupon, from 1. It is the `ETag` of the admin API.
     Revision(u32)
 }
 number! {

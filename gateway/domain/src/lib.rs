@@ -4,14 +4,22 @@
 //! (`now` is an argument), no randomness and no `async`: so every rule can be tested with tables
 //! and properties, and the simulator runs the very code that production runs.
 
+pub mod change;
 pub mod claim;
 pub mod coupon;
 pub mod eligibility;
 pub mod hash;
 pub mod id;
+pub mod input;
+pub mod invariant;
 pub mod lane;
 pub mod lease;
+pub mod money;
 pub mod published;
 pub mod reason;
+pub mod render;
 pub mod terms;
 pub mod time;
+pub mod validity;
+pub mod weekly;
+pub mod words;

@@ -4,9 +4,13 @@
 //! same hash. The serialized form here is the stored one; the API
 //! has its own in [`crate::input`].
 
+mod content_hash;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
+
+pub use content_hash::TermsHash;
 
 /// An amount in minor units of the coupon's currency. Never negative in a definition.
 pub type MinorUnits = i64;
