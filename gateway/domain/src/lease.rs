@@ -79,11 +79,14 @@ impl Lease {
 }
 
 impl Stock {
-    /// Units not leased, under the target where one is set; `None` is unlimited.
+    /// Units not leased, under the target where one is set; `None` is unlimited. A target binds an
+    /// unlimited coupon too.
     #[must_use]
     pub fn unleased(&self) -> Option<u64> {
-        let total = self.total?;
-        let ceiling = self.target.map_or(total, |target| target.min(total));
+        let ceiling = match (self.total, self.target) {
+            (Some(total), Some(target)) => total.min(target),
+            (total, target) => total.or(target)?,
+        };
         Some(ceiling.saturating_sub(self.leased - self.returned))
     }
 }

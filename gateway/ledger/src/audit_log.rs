@@ -1,5 +1,6 @@
 //! The audit log: who did what, append-only, each entry bound to the one before it by a hash.
 
+use sha2::{Digest, Sha256};
 use sluice_domain::time::Timestamp;
 
 use crate::LedgerError;
@@ -36,17 +37,95 @@ pub struct AuditRow {
     pub hash: [u8; 32],
 }
 
+/// Most entries on a page.
+pub const PAGE_ENTRIES_MAX: usize = 1_000;
+
 /// The log.
 #[async_trait::async_trait]
 pub trait AuditLog: Send + Sync + 'static {
     /// Appends an entry of its own (changes write theirs in their own transaction).
     async fn append_audit(&self, entry: AuditEntry) -> Result<(), LedgerError>;
 
-    /// Entries after a sequence number, oldest first, on one object where given.
+    /// Entries after a sequence number, oldest first, on one object where given, at most `limit`
+    /// (1 to 1,000).
     async fn audit_entries(
         &self,
         object: Option<&str>,
         after: u64,
         limit: usize,
     ) -> Result<Vec<AuditRow>, LedgerError>;
+}
+
+/// Where a chain stops being one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("entry {sequence} of the audit log {problem}")]
+pub struct BrokenChain {
+    /// The first entry that does not fit.
+    pub sequence: u64,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+/// The hash of an entry: SHA-256 over the hash before it, its number and every field, each with
+/// its length, so that no two different entries read the same.
+#[must_use]
+pub fn chain_hash(previous: &[u8; 32], sequence: u64, entry: &AuditEntry) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(previous);
+    hasher.update(sequence.to_be_bytes());
+    hasher.update(entry.at.as_millis().to_be_bytes());
+    let fields = [
+        &entry.actor,
+        &entry.action,
+        &entry.object,
+        &entry.before,
+        &entry.after,
+        &entry.request_id,
+    ];
+    for field in fields {
+        hasher.update((field.len() as u64).to_be_bytes());
+        hasher.update(field.as_bytes());
+    }
+    hasher.finalize().into()
+}
+
+/// Whether rows, in order and without a gap, form a chain that follows `previous` (zeros where the
+/// first row is number 1).
+///
+/// # Errors
+/// With the first row that was altered, removed or put in between.
+pub fn verify_chain(previous: [u8; 32], rows: &[AuditRow]) -> Result<(), BrokenChain> {
+    let mut previous = previous;
+    let mut expected = rows.first().map_or(1, |row| row.sequence);
+    for row in rows {
+        let broken = |problem| BrokenChain {
+            sequence: row.sequence,
+            problem,
+        };
+        if row.sequence != expected {
+            return Err(broken("does not follow the number before it"));
+        }
+        if row.previous != previous {
+            return Err(broken("does not name the hash of the entry before it"));
+        }
+        if row.hash != chain_hash(&previous, row.sequence, &row.entry) {
+            return Err(broken("was altered: its hash is not that of its fields"));
+        }
+        previous = row.hash;
+        expected += 1;
+    }
+    Ok(())
+}
+
+impl AuditRow {
+    /// The row that follows the last one of a log (`None` for an empty log).
+    pub(crate) fn after(last: Option<(u64, [u8; 32])>, entry: AuditEntry) -> Self {
+        let (sequence, previous) = last.map_or((1, [0; 32]), |(number, hash)| (number + 1, hash));
+        Self {
+            sequence,
+            previous,
+            hash: chain_hash(&previous, sequence, &entry),
+            entry,
+        }
+    }
 }

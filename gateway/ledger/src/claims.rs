@@ -1,10 +1,11 @@
 //! Claims in the ledger.
 
-use sluice_domain::claim::{ClaimRow, GrantBatch};
+use sluice_domain::claim::{ClaimRow, Grant, GrantBatch};
 use sluice_domain::id::{
     ClaimId, CouponId, EntryNumber, Epoch, LaneId, LeaseNumber, Ticket, UserId,
 };
 use sluice_domain::lane::LaneFence;
+use sluice_domain::lease::Lease;
 use sluice_domain::time::Timestamp;
 
 use crate::LedgerError;
@@ -92,11 +93,20 @@ pub struct DeadLetter {
     pub payload: Vec<u8>,
 }
 
+/// Most rows on a page of claims.
+pub const PAGE_ROWS_MAX: usize = 10_000;
+
 /// The claims.
 #[async_trait::async_trait]
 pub trait Claims: Send + Sync + 'static {
     /// Appends whole outbox entries in one transaction, conditional on the lane row and the
     /// leases. A row that is there with the same claim id is done, whatever its lease's state.
+    /// `seq` rises with every append of at least one batch, also where all rows were there.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] where a batch contradicts the ledger: a coupon of another lane, a
+    /// ticket outside its lease, a claim id of another coupon. No bit of the append was written:
+    /// such an entry must never be skipped in silence, so it stops the lane for a person to see.
     async fn append(
         &self,
         fence: LaneFence,
@@ -121,8 +131,9 @@ pub trait Claims: Send + Sync + 'static {
         page: ClaimsPage,
     ) -> Result<Vec<ClaimRow>, LedgerError>;
 
-    /// A coupon's claims that are not revoked, all rows of a user together (for hydration), after
-    /// `after`, at most about `limit` rows: a user's rows are never split.
+    /// A coupon's claims that are not revoked, in the order of user ids (for hydration), after
+    /// `after`. A user's rows are never split: at most `limit` rows (1 to 10,000), unless the first
+    /// user alone has more. Empty at the end.
     async fn claims_by_user_order(
         &self,
         coupon: CouponId,
@@ -130,7 +141,7 @@ pub trait Claims: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<ClaimRow>, LedgerError>;
 
-    /// A user's claims, newest first.
+    /// A user's claims, revoked ones included, newest first, at most `limit` (1 to 10,000).
     async fn claims_of_user(
         &self,
         user: &UserId,
@@ -149,4 +160,67 @@ pub trait Claims: Send + Sync + 'static {
 
     /// What was set aside in a lane, oldest first.
     async fn dead_letters(&self, lane: LaneId) -> Result<Vec<DeadLetter>, LedgerError>;
+}
+
+/// A limit of rows, held within its range.
+pub(crate) fn page_rows(limit: usize) -> usize {
+    limit.clamp(1, PAGE_ROWS_MAX)
+}
+
+/// The row that a grant becomes.
+pub(crate) fn row_of(batch: &GrantBatch, grant: &Grant) -> ClaimRow {
+    ClaimRow {
+        claim_id: grant.claim_id,
+        coupon: batch.coupon,
+        user: grant.user,
+        lease: batch.lease,
+        ticket: grant.ticket,
+        revision: batch.revision,
+        version: batch.version,
+        granted_at: batch.granted_at,
+        durability: batch.durability,
+        device: grant.device,
+        address: grant.address,
+        revoked: false,
+    }
+}
+
+/// Refuses a batch that contradicts its lease. Checked for rows that are there already, too.
+pub(crate) fn check_batch(lease: &Lease, batch: &GrantBatch) -> Result<(), LedgerError> {
+    for grant in &batch.grants {
+        if !lease.contains(grant.ticket) {
+            return Err(LedgerError::corrupt(format!(
+                "entry {}: ticket {} is outside lease {} of coupon {}",
+                batch.entry, grant.ticket, batch.lease, batch.coupon
+            )));
+        }
+        if grant.claim_id.coupon() != batch.coupon {
+            return Err(LedgerError::corrupt(format!(
+                "entry {}: claim {} is not of coupon {}",
+                batch.entry, grant.claim_id, batch.coupon
+            )));
+        }
+    }
+    Ok(())
+}
+
+// === impl AppendFrom ===
+
+impl AppendFrom {
+    /// The epoch that leases must be of.
+    pub(crate) fn lease_epoch(self, fence: LaneFence) -> Epoch {
+        match self {
+            Self::Current => fence.epoch,
+            Self::Salvage(ended) => ended,
+        }
+    }
+}
+
+// === impl DeadLetter ===
+
+impl DeadLetter {
+    /// What makes it one thing: setting it aside again changes nothing.
+    pub(crate) fn key(&self) -> (LaneId, Epoch, EntryNumber, Option<ClaimId>) {
+        (self.lane, self.epoch, self.entry, self.claim_id)
+    }
 }

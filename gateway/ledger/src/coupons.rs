@@ -9,6 +9,9 @@ use sluice_domain::time::Timestamp;
 use crate::LedgerError;
 use crate::audit_log::AuditEntry;
 
+pub(crate) mod change;
+pub mod listing;
+
 /// Answer of a compare-and-set on a coupon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CouponWrite {
@@ -62,7 +65,8 @@ pub struct CouponQuery {
     pub search: Option<String>,
     /// The order.
     pub sort: CouponSort,
-    /// Opaque to callers: where the page before ended.
+    /// Opaque to callers: where the page before ended. One that this order did not give out is
+    /// answered as corrupt; see [`listing::is_cursor`].
     pub cursor: Option<String>,
     /// At most so many, 1 to 200.
     pub limit: usize,
@@ -93,8 +97,13 @@ pub trait Coupons: Send + Sync + 'static {
 
     /// Compare-and-set on the revision: `coupon.revision` must be `seen` + 1. Writes the document,
     /// its version row where the version is new, its total, and the audit entry in one transaction.
-    /// A raised or equal total is set at once; a lowered one is refused here (`settle_target`
-    /// does it), by leaving the stored total as it is.
+    /// A raised or equal total is set at once; so is a lowered one while nothing was ever leased.
+    /// Later a lowered one is refused here (`settle_target` does it), by leaving the stored total
+    /// as it is, in the stored document too.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] where the revision does not follow `seen`, or where a published
+    /// version would get other terms, validity or class.
     async fn update_coupon(
         &self,
         seen: Revision,

@@ -21,10 +21,20 @@ pub enum LedgerError {
         /// What happened.
         reason: String,
     },
-    /// A row cannot be read: a defect or a corrupted file.
+    /// A row cannot be read, or a call contradicts what the ledger holds (a ticket outside its
+    /// lease, a coupon in another lane): a defect or a corrupted file. Nothing was written.
     #[error("the ledger holds what cannot be read: {reason}")]
     Corrupt {
         /// Which row, and what is wrong with it.
         reason: String,
     },
+}
+
+impl LedgerError {
+    /// A request or a row that breaks what the ledger is built on.
+    pub(crate) fn corrupt(reason: impl Into<String>) -> Self {
+        Self::Corrupt {
+            reason: reason.into(),
+        }
+    }
 }

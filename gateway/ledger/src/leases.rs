@@ -30,7 +30,8 @@ pub enum LeaseStep {
 /// Answer of [`Leases::settle_target`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetSettled {
-    /// The total is the target now; the coupon's revision was raised by the caller's own write.
+    /// The total is the target now (or was not above it before). Where the total changed, the
+    /// coupon's document has it, its revision was raised, and the audit log says so.
     Lowered(Stock),
     /// More is leased than the target allows: the total stays, the target is gone.
     TooMuchGranted(Stock),
@@ -43,7 +44,7 @@ pub enum TargetSettled {
 /// The leases.
 #[async_trait::async_trait]
 pub trait Leases: Send + Sync + 'static {
-    /// The stock of a coupon; zeros for one that has none yet.
+    /// The stock of a coupon; a total of 0 for one that does not exist.
     async fn stock(&self, coupon: CouponId) -> Result<Stock, LedgerError>;
 
     /// All leases of a coupon, by number, each with its count of rows.
@@ -52,8 +53,11 @@ pub trait Leases: Send + Sync + 'static {
     /// All leases of a lane that are not closed.
     async fn live_leases(&self, lane: LaneId) -> Result<Vec<Lease>, LedgerError>;
 
-    /// Makes a lease of at most `want` tickets (fewer where fewer are left), open, in the fence's
-    /// epoch. `hot_possible` follows the coupon's class and may be true for others.
+    /// Makes a lease of at most `want` tickets (1 to [`LEASE_TICKETS_MAX`]; fewer where fewer are
+    /// left), open, in the fence's epoch. `hot_possible` is set where the caller says so or the
+    /// coupon's stored class is `hot`. Tickets and lease numbers of a coupon start at 1.
+    ///
+    /// [`LEASE_TICKETS_MAX`]: sluice_domain::lease::LEASE_TICKETS_MAX
     async fn open_lease(
         &self,
         fence: LaneFence,
@@ -71,7 +75,8 @@ pub trait Leases: Send + Sync + 'static {
         lease: LeaseNumber,
     ) -> Result<LeaseStep, LedgerError>;
 
-    /// Puts a lease of an ended epoch into quarantine until `grace_until`.
+    /// Puts a lease of an ended epoch into quarantine until `grace_until`. One that is quarantined
+    /// or closed stays as it is; one of the fence's own epoch is refused as corrupt.
     async fn quarantine_lease(
         &self,
         fence: LaneFence,
@@ -91,11 +96,21 @@ pub trait Leases: Send + Sync + 'static {
     /// After all leases were retired and closed: sets the total to the target if
     /// `leased - returned <= target` (quarantined leases count as taken); clears the target
     /// either way. The total in the coupon's document changes in the same transaction, with its
-    /// revision.
+    /// revision, and an audit entry by `system`.
     async fn settle_target(
         &self,
         fence: LaneFence,
         coupon: CouponId,
         now: Timestamp,
     ) -> Result<TargetSettled, LedgerError>;
+}
+
+/// The stock of a coupon that does not exist: nothing, rather than no limit.
+pub(crate) const fn no_stock() -> Stock {
+    Stock {
+        total: Some(0),
+        target: None,
+        leased: 0,
+        returned: 0,
+    }
 }

@@ -5,14 +5,17 @@
 //! join them.
 
 pub mod api_keys;
+pub mod audit_facts;
 pub mod audit_log;
 pub mod claims;
 pub mod coupons;
 pub mod error;
 pub mod lanes;
 pub mod leases;
+pub mod model;
 
 pub use error::LedgerError;
+pub use model::ModelLedger;
 
 /// The whole ledger, as `Arc<dyn Ledger>`.
 pub trait Ledger:
@@ -22,6 +25,7 @@ pub trait Ledger:
     + coupons::Coupons
     + api_keys::ApiKeys
     + audit_log::AuditLog
+    + audit_facts::AuditFacts
 {
 }
 
@@ -32,5 +36,6 @@ impl<T> Ledger for T where
         + coupons::Coupons
         + api_keys::ApiKeys
         + audit_log::AuditLog
+        + audit_facts::AuditFacts
 {
 }

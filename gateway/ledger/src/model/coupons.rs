@@ -1,0 +1,175 @@
+//! Coupons of the model.
+
+use sluice_domain::coupon::Coupon;
+use sluice_domain::id::{CouponId, CouponNumber, LaneId, Revision};
+use sluice_domain::lease::Stock;
+
+use super::{CouponRecord, ModelLedger};
+use crate::LedgerError;
+use crate::audit_log::AuditEntry;
+use crate::coupons::change::{check_revision, check_version, version_row, with_kept_total};
+use crate::coupons::listing::{Cursor, PAGE_COUPONS_MAX, SortKey, search_text};
+use crate::coupons::{CouponPage, CouponQuery, CouponWrite, Coupons, Operation, VersionRow};
+
+#[async_trait::async_trait]
+impl Coupons for ModelLedger {
+    async fn next_number(&self) -> Result<CouponNumber, LedgerError> {
+        self.call(|state| {
+            state.numbers_given += 1;
+            Ok(CouponNumber(state.numbers_given))
+        })
+    }
+
+    async fn create_coupon(&self, coupon: &Coupon, entry: AuditEntry) -> Result<(), LedgerError> {
+        self.call(|state| {
+            if state.coupons.contains_key(&coupon.id) {
+                let text = format!("coupon {} exists already", coupon.id);
+                return Err(LedgerError::corrupt(text));
+            }
+            let version = version_row(coupon, &entry.actor)?;
+            let record = CouponRecord {
+                coupon: coupon.clone(),
+                stock: Stock {
+                    total: coupon.spec.limits.total,
+                    ..Stock::default()
+                },
+                retired: false,
+                versions: version.into_iter().collect(),
+                leases: Vec::new(),
+            };
+            state.coupons.insert(coupon.id, record);
+            state.write_audit(entry);
+            Ok(())
+        })
+    }
+
+    async fn coupon(&self, id: CouponId) -> Result<Option<Coupon>, LedgerError> {
+        self.call(|state| Ok(state.coupons.get(&id).map(|record| record.coupon.clone())))
+    }
+
+    async fn update_coupon(
+        &self,
+        seen: Revision,
+        coupon: &Coupon,
+        author: &str,
+        entry: AuditEntry,
+    ) -> Result<CouponWrite, LedgerError> {
+        self.call(|state| {
+            check_revision(seen, coupon)?;
+            let Some(record) = state.coupons.get_mut(&coupon.id) else {
+                return Ok(CouponWrite::Unknown);
+            };
+            if record.coupon.revision != seen {
+                return Ok(CouponWrite::Stale(Box::new(record.coupon.clone())));
+            }
+            if let Some(new) = version_row(coupon, author)? {
+                match record
+                    .versions
+                    .iter()
+                    .find(|held| held.version == new.version)
+                {
+                    Some(held) => check_version(held, &new)?,
+                    None => record.versions.push(new),
+                }
+            }
+            record.coupon = with_kept_total(&record.stock, coupon);
+            record.stock.total = record.coupon.spec.limits.total;
+            state.write_audit(entry);
+            Ok(CouponWrite::Done)
+        })
+    }
+
+    async fn list_coupons(&self, query: &CouponQuery) -> Result<CouponPage, LedgerError> {
+        let sort = query.sort;
+        let after = query
+            .cursor
+            .as_deref()
+            .map(|text| Cursor::parse(sort, text));
+        let after = after.transpose()?;
+        let needle = query.search.as_deref().unwrap_or("").to_lowercase();
+        let limit = query.limit.clamp(1, PAGE_COUPONS_MAX);
+        self.call(|state| {
+            let all = state.coupons.values().map(|record| &record.coupon);
+            let mut found: Vec<&Coupon> = all
+                .filter(|held| {
+                    query
+                        .status
+                        .is_none_or(|wanted| held.status(query.now) == wanted)
+                })
+                .filter(|held| search_text(held).contains(&needle))
+                .filter(|held| {
+                    after
+                        .as_ref()
+                        .is_none_or(|cursor| cursor.precedes(sort, held))
+                })
+                .collect();
+            found.sort_by(|left, right| {
+                let keys = SortKey::of(sort, left).cmp(&SortKey::of(sort, right));
+                let keys = if sort.descends() {
+                    keys.reverse()
+                } else {
+                    keys
+                };
+                keys.then(left.id.cmp(&right.id))
+            });
+            let more = found.len() > limit;
+            found.truncate(limit);
+            let last = found.last().filter(|_last| more);
+            Ok(CouponPage {
+                next_cursor: last.map(|last| Cursor::after(sort, last).format(sort)),
+                items: found.into_iter().cloned().collect(),
+            })
+        })
+    }
+
+    async fn versions(&self, id: CouponId) -> Result<Vec<VersionRow>, LedgerError> {
+        self.call(|state| {
+            let record = state.coupons.get(&id);
+            let mut rows = record.map_or(Vec::new(), |record| record.versions.clone());
+            rows.sort_by_key(|row| row.version);
+            Ok(rows)
+        })
+    }
+
+    async fn published_coupons(&self, lane: LaneId) -> Result<Vec<(CouponId, bool)>, LedgerError> {
+        let lanes = self.identity.lanes;
+        self.call(|state| {
+            let published = state
+                .coupons
+                .values()
+                .filter(|record| record.coupon.first_open_at.is_some())
+                .map(|record| (record.coupon.id, record.retired));
+            Ok(published
+                .filter(|(id, _)| lanes.lane_of(*id) == lane)
+                .collect())
+        })
+    }
+
+    async fn set_retired(&self, id: CouponId, retired: bool) -> Result<(), LedgerError> {
+        self.call(|state| {
+            state.record_mut(id)?.retired = retired;
+            Ok(())
+        })
+    }
+
+    async fn operation(&self, scope: &str, key: &str) -> Result<Option<Operation>, LedgerError> {
+        let key = (scope.to_owned(), key.to_owned());
+        self.call(|state| Ok(state.operations.get(&key).cloned()))
+    }
+
+    async fn record_operation(
+        &self,
+        scope: &str,
+        key: &str,
+        operation: &Operation,
+    ) -> Result<bool, LedgerError> {
+        let key = (scope.to_owned(), key.to_owned());
+        self.call(|state| {
+            if state.operations.contains_key(&key) {
+                return Ok(false);
+            }
+            state.operations.insert(key, operation.clone());
+            Ok(true)
+        })
+    }
+}
