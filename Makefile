@@ -1,0 +1,59 @@
+# The verbs of this project. `make run` and `make test` set up what they need by themselves.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# One build cache per user, outside the checkout, unless the caller has chosen another.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/target
+# rustup puts its tools here; a bare PATH does not have it.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+DATA_DIR ?= ./var
+
+.PHONY: help bootstrap bootstrap-k6 run test lint fmt deny faults k6 bench bench-peers openapi clean
+
+help: ## List the verbs
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+bootstrap: ## Install what is missing (compiler, redis-server, Rust) and say what was done
+	@deploy/bootstrap.sh build
+
+bootstrap-k6: ## Install what the load tests need (Go) and build k6 from its module
+	@deploy/bootstrap.sh k6
+
+run: bootstrap ## Build and start everything in one process, with a demo sale, in ./var
+	@echo "make run: building (the first time takes some minutes on a small machine)"
+	@cargo build --release --locked --package sluice
+	@exec "$$CARGO_TARGET_DIR/release/sluice" dev --demo --data-dir "$(DATA_DIR)"
+
+test: bootstrap ## Run every test, with real servers, and close with a line of what ran
+	@deploy/test.sh
+
+lint: bootstrap ## Formatting, lints, documentation, dependency fences
+	@cargo fmt --all -- --check
+	@cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
+	@deploy/bootstrap.sh deny
+	@cargo deny --log-level error check bans licenses sources
+
+fmt: ## Format the code
+	@cargo fmt --all
+
+faults: bootstrap ## The long storm: 200 rounds of killing real processes (SLUICE_STORM_ROUNDS=n for others)
+	@SLUICE_STORM_ROUNDS=$${SLUICE_STORM_ROUNDS:-200} cargo test --locked --package sluice-sim --test it -- --nocapture --test-threads=1 storm
+
+k6: bootstrap bootstrap-k6 ## The k6 scenarios against a server of their own, each closed by an audit
+	@loadtest/run.sh
+
+bench: bootstrap ## Criterion benches of pure code and of the Lua scripts
+	@cargo bench --locked --package sluice-benches
+
+bench-peers: bootstrap ## CPU per request of each phase beside a bare hyper server
+	@cargo build --release --locked --package sluice --package sluice-benches
+	@"$$CARGO_TARGET_DIR/release/bench-peers" --sluice "$$CARGO_TARGET_DIR/release/sluice"
+
+openapi: bootstrap ## Write docs/openapi-*.json anew from the code
+	@SLUICE_UPDATE=1 cargo test --locked --package sluice-control --test it openapi
+
+clean: ## Forget ./var (the demo's data); the build cache stays
+	@rm -rf "$(DATA_DIR)"

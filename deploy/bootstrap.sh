@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Installs what is missing on a fresh machine and says what it does. What is there is used as it is.
+#
+#   bootstrap.sh build   what `make run` and `make test` need: a C compiler, redis-server, Rust
+#   bootstrap.sh k6      what `make k6` needs: Go, and k6 built from its module
+#   bootstrap.sh deny    what `make lint` needs: cargo-deny
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'bootstrap: %s\n' "$*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+die() { say "$*"; exit 1; }
+
+# Runs a command as root, by sudo where we are not.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; elif have sudo; then sudo "$@"; else
+        die "needs root to run: $* (become root, install sudo, or install the package by hand)"
+    fi
+}
+
+# install_packages NAME...: by the system's package manager, names as Debian has them.
+install_packages() {
+    say "installing with the system's package manager: $*"
+    if have apt-get; then
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+        # A freshly installed redis-server would start as a service; ours is private.
+        as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    elif have dnf; then
+        as_root dnf install -y -q "${@/redis-server/redis}"
+    elif have brew; then
+        brew install "${@/redis-server/redis}"
+    else
+        die "knows apt-get, dnf and brew, and none is here; install by hand: $*"
+    fi
+}
+
+need_rust() {
+    local wanted
+    wanted=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' rust-toolchain.toml)
+    if ! have cargo; then
+        # A toolchain may be there without being on this PATH.
+        if [ -x "$HOME/.cargo/bin/cargo" ]; then
+            export PATH="$HOME/.cargo/bin:$PATH"
+        else
+            have curl || install_packages curl ca-certificates
+            say "installing Rust $wanted with rustup into ~/.cargo and ~/.rustup"
+            curl --proto '=https' --tlsv1.2 --silent --show-error --fail https://sh.rustup.rs \
+                | sh -s -- -y --no-modify-path --profile minimal --default-toolchain "$wanted" \
+                || die "rustup could not be fetched. Install Rust $wanted by hand (https://rustup.rs) and run this again."
+            export PATH="$HOME/.cargo/bin:$PATH"
+        fi
+    fi
+    cargo --version >/dev/null 2>&1 || die "cargo is here but Rust $wanted is not; run: rustup toolchain install $wanted"
+}
+
+build() {
+    local missing=()
+    have cc || missing+=(gcc libc6-dev)
+    have make || missing+=(make)
+    have redis-server || missing+=(redis-server)
+    have setpriv || missing+=(util-linux)
+    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+    have redis-server || die "redis-server is still not on the PATH"
+    need_rust
+}
+
+k6() {
+    have go || [ -x /usr/local/go/bin/go ] || install_packages golang-go ca-certificates
+    export PATH="$PATH:/usr/local/go/bin"
+    if [ ! -x loadtest/bin/k6 ] || [ loadtest/k6/go.sum -nt loadtest/bin/k6 ]; then
+        say "building k6 from its Go module (about two minutes the first time)"
+        mkdir -p loadtest/bin
+        (cd loadtest/k6 && go build -o ../bin/k6 .)
+    fi
+}
+
+deny() {
+    have cargo-deny && return
+    need_rust
+    say "building cargo-deny (some minutes, once)"
+    cargo install --quiet --locked --version 0.20.2 cargo-deny
+}
+
+case "${1:-build}" in
+    build) build ;;
+    k6) k6 ;;
+    deny) deny ;;
+    *) die "unknown part: $1 (build, k6 or deny)" ;;
+esac

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Runs every test of the workspace, real servers included, and closes with a line that says what
+# ran. Nothing is skipped: what is missing was installed before, or the run fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+started=$(date +%s)
+status=0
+# The server's binary is built first: the storm and the end-to-end tests start it.
+cargo build --locked --package sluice
+cargo test --workspace --locked --all-features --no-fail-fast 2>&1 | tee "$log" || status=$?
+
+awk -v seconds="$(( $(date +%s) - started ))" '
+    /^test result:/ { for (i = 1; i <= NF; i++) {
+        if ($i ~ /^passed/) passed += $(i - 1)
+        if ($i ~ /^failed/) failed += $(i - 1)
+        if ($i ~ /^ignored/) ignored += $(i - 1) } binaries++ }
+    /^storm:/ { storm = $0 }
+    END {
+        if (storm != "") print storm
+        printf "sluice tests ran in %d s, %d test binaries, with a real redis-server and SQLite\n", seconds, binaries
+        printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored
+    }' "$log"
+exit "$status"
