@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use sluice_domain::id::{EntryNumber, Epoch, LaneId};
+use sluice_domain::id::{ClaimId, EntryNumber, Epoch, LaneId};
 use sluice_domain::lane::LaneCount;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::port::RefusedClaim;
 
@@ -63,5 +65,82 @@ impl MarkBoard {
         self.lanes
             .get(usize::from(lane.0))
             .map(watch::Sender::subscribe)
+    }
+}
+
+/// How a wait for the durable mark ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waited {
+    /// The mark has passed the entry, and the claim was not refused: it is a row.
+    Durable,
+    /// The keeper refused the claim of this entry: it is not, and will not become, a row.
+    Refused,
+    /// The lane left the epoch before the mark came.
+    EpochEnded,
+    /// The budget is used up.
+    TimedOut,
+}
+
+/// Waits until the entry of `epoch` that carries the claim is durable, at most for `budget`.
+pub async fn wait(
+    marks: &MarkBoard,
+    lane: LaneId,
+    epoch: Epoch,
+    entry: EntryNumber,
+    claim_id: ClaimId,
+    budget: Duration,
+) -> Waited {
+    let Some(mut lane) = marks.subscribe(lane) else {
+        return Waited::EpochEnded;
+    };
+    let pair = (claim_id, entry);
+    let decided = async {
+        let mut was_open = false;
+        loop {
+            let seen = lane.borrow_and_update().judge(epoch, pair, was_open);
+            match seen {
+                Seen::Wait { open } => was_open |= open,
+                Seen::Over(waited) => return waited,
+            }
+            // The board is gone: nobody will ever publish a mark.
+            if lane.changed().await.is_err() {
+                return Waited::EpochEnded;
+            }
+        }
+    };
+    timeout(budget, decided).await.unwrap_or(Waited::TimedOut)
+}
+
+/// One look at the board.
+enum Seen {
+    Wait { open: bool },
+    Over(Waited),
+}
+
+impl LaneMark {
+    /// Whether the claim of this pair, granted in `epoch`, is a row by now.
+    #[must_use]
+    pub fn is_durable(&self, epoch: Epoch, pair: RefusedClaim) -> bool {
+        matches!(self.judge(epoch, pair, false), Seen::Over(Waited::Durable))
+    }
+
+    fn judge(&self, epoch: Epoch, pair: RefusedClaim, was_open: bool) -> Seen {
+        match self.epoch {
+            Some(held) if held == epoch => {
+                // Refusals are published before the mark passes them, in one value with it.
+                if self.refused.contains(&pair) {
+                    Seen::Over(Waited::Refused)
+                } else if self.mark >= pair.1 {
+                    Seen::Over(Waited::Durable)
+                } else {
+                    Seen::Wait { open: true }
+                }
+            }
+            Some(held) if held > epoch => Seen::Over(Waited::EpochEnded),
+            // The lane was opened, and the keeper's word of it is still under way.
+            Some(_earlier) => Seen::Wait { open: false },
+            None if was_open => Seen::Over(Waited::EpochEnded),
+            None => Seen::Wait { open: false },
+        }
     }
 }

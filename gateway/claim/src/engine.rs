@@ -1,19 +1,27 @@
-//! The engine: what the edge calls.
+//! The engine: what the edge calls. One verb per file.
 
-use std::net::IpAddr;
+mod claim;
+mod coupon;
+mod lookup;
+mod view;
+
 use std::sync::Arc;
 
-use sluice_domain::eligibility::Shopper;
 use sluice_domain::hash::HashKeys;
-use sluice_domain::id::{ClaimId, CouponId, LaneId, UserId};
+use sluice_domain::id::{CouponId, LaneId};
 use sluice_domain::lane::LaneCount;
-use sluice_domain::reason::ReasonCode;
 use sluice_domain::time::Timestamp;
+use tokio::time::Instant;
 
+use crate::batcher::Batcher;
+use crate::clock::LaneClocks;
+use crate::definitions::Definitions;
 use crate::durability::MarkBoard;
-use crate::outcome::{ClaimOutcome, CouponLookup, LookupOutcome, Unavailable};
+use crate::metrics::Metrics;
 use crate::port::{ClaimReader, ClaimStore, KeeperRequests};
 use crate::settings::{EngineSettings, SettingsError};
+use crate::shared::Shared;
+use crate::sold_out::FilterRoom;
 
 /// What an engine is made of.
 pub struct EngineParts<S> {
@@ -33,13 +41,18 @@ pub struct EngineParts<S> {
 
 /// The claim engine of one process.
 pub struct Engine<S: ClaimStore> {
-    parts: EngineParts<S>,
-    settings: EngineSettings,
+    shared: Arc<Shared<S>>,
+    definitions: Definitions<S>,
+    batcher: Batcher<S>,
+    marks: Arc<MarkBoard>,
+    reader: Arc<dyn ClaimReader>,
+    keys: HashKeys,
+    lanes: LaneCount,
 }
 
 impl<S: ClaimStore> Engine<S> {
-    /// Starts an engine: one task per lane, which end when the engine is dropped. Call it inside a
-    /// tokio runtime.
+    /// Starts an engine: one task per lane, which ends when the engine is dropped and what it holds
+    /// is answered. Call it inside a tokio runtime, after the metrics recorder is installed.
     ///
     /// # Errors
     /// When the settings contradict each other.
@@ -48,44 +61,37 @@ impl<S: ClaimStore> Engine<S> {
         settings: EngineSettings,
     ) -> Result<Arc<Self>, SettingsError> {
         settings.validate()?;
-        Ok(Arc::new(Self { parts, settings }))
-    }
-
-    /// Claims a coupon for a shopper. `key` is the idempotency key, whose form the edge has
-    /// checked; it matters only where the coupon allows several claims per user.
-    pub async fn claim(
-        self: &Arc<Self>,
-        coupon: CouponId,
-        shopper: &Shopper,
-        address: IpAddr,
-        key: Option<&str>,
-    ) -> ClaimOutcome {
-        let _ = (coupon, shopper, address, key, &self.parts, &self.settings);
-        ClaimOutcome::Unavailable(Unavailable::not_applied(ReasonCode::Recovering, 1_000))
-    }
-
-    /// Looks a claim up for its owner. Somebody else's claim is `NotFound`.
-    pub async fn lookup(&self, claim_id: ClaimId, user: &UserId) -> LookupOutcome {
-        let _ = (claim_id, user);
-        LookupOutcome::Unavailable(Unavailable::not_applied(ReasonCode::Recovering, 1_000))
-    }
-
-    /// Looks a published coupon up.
-    pub async fn coupon(&self, coupon: CouponId) -> CouponLookup {
-        let _ = coupon;
-        CouponLookup::Unavailable(Unavailable::not_applied(ReasonCode::Recovering, 1_000))
+        let shared = Arc::new(Shared {
+            store: parts.store,
+            keeper: parts.keeper,
+            settings,
+            clocks: LaneClocks::new(parts.lanes),
+            filters: FilterRoom::new(&settings),
+            metrics: Metrics::new(),
+        });
+        Ok(Arc::new(Self {
+            definitions: Definitions::new(Arc::clone(&shared), parts.lanes),
+            batcher: Batcher::start(&shared, parts.lanes),
+            shared,
+            marks: parts.marks,
+            reader: parts.reader,
+            keys: parts.keys,
+            lanes: parts.lanes,
+        }))
     }
 
     /// The definition of this coupon was changed: read it again before deciding with it.
     pub fn invalidate(&self, coupon: CouponId) {
-        let _ = coupon;
+        self.definitions.invalidate(coupon);
     }
 
-    /// The lane's Redis clock as far as this process knows it; `None` before the first answer of
-    /// the lane. For display and for refusals that no winner can meet, never to grant.
+    /// The lane's Redis clock as far as this process knows it; `None` when no recent answer of the
+    /// lane tells. For display, never to grant.
     #[must_use]
     pub fn lane_now(&self, lane: LaneId) -> Option<Timestamp> {
-        let _ = lane;
-        None
+        self.shared
+            .clocks
+            .read(lane, Instant::now())
+            .map(|time| time.now())
     }
 }
