@@ -23,3 +23,6 @@ pub mod time;
 pub mod validity;
 pub mod weekly;
 pub mod words;
+
+#[cfg(test)]
+mod sample;
