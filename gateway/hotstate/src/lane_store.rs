@@ -2,6 +2,20 @@
 //!
 //! Every method is one script, one transition. A refusal is a value, not an error: errors are the
 //! machine's.
+//!
+//! What a lane checks before anything else, in this order, the first that fails answers:
+//!
+//! 1. the lane hash is there (`Missing`);
+//! 2. the server is the primary that the lane was opened on (`ServerChanged`): what a changed
+//!    server says of epochs means nothing;
+//! 3. the epoch, and for keepers' writes the keeper's number (`Deposed`, or `Epoch` for install and
+//!    claims);
+//! 4. the state (`Halted`, `Recovering`; install, hydration, halt, take and open also run while
+//!    recovering; take and halt also while halted);
+//! 5. where the state is open: the lane's lease (`LeaseOver`; not for take, renew and halt).
+//!
+//! Reads (`facts`, `read_outbox`, `refused`, `figures`, `coupons`, `claims`) carry no keeper. All
+//! but `facts` check points 1 and 2 and answer `StoreError::LaneNotReady`; they run in any state.
 
 use std::sync::Arc;
 
@@ -239,7 +253,9 @@ pub trait LaneStore: Send + Sync + 'static {
     fn learn_epoch(&self, lane: LaneId, epoch: Epoch);
 
     /// Takes the lane over in Redis: raises the keeper's number in the same epoch. Refused unless
-    /// the lane exists, is in `fence.epoch`, on the same server, and the number rises.
+    /// the lane exists, is in `fence.epoch`, on the same server, and the number rises (`Deposed`
+    /// where it does not). Works in any state. The lane's lease is only ever prolonged, and not at
+    /// all where the lane belongs to another ledger: the set-back check that follows sees that.
     async fn take(
         &self,
         fence: LaneFence,
@@ -247,8 +263,10 @@ pub trait LaneStore: Send + Sync + 'static {
         lease_until: Timestamp,
     ) -> Result<Fenced<LaneFacts>, StoreError>;
 
-    /// Prolongs the lane's lease to an absolute instant of the lane's clock. Also checks that the
-    /// server's eviction policy is still `noeviction` (else `Backpressure`).
+    /// Prolongs the lane's lease to an absolute instant of the lane's clock (it is never
+    /// shortened). Also checks that the server's eviction policy is still `noeviction` (else
+    /// `Backpressure`), and that the mark is there and the known, hydrated and refused sets have
+    /// the sizes that the lane remembers (else `NotReady(Loss)`). Only while open.
     async fn renew(
         &self,
         fence: LaneFence,
@@ -258,7 +276,10 @@ pub trait LaneStore: Send + Sync + 'static {
 
     /// Begins a recovery: writes the new epoch, `recovering`, this server's `replid` and the
     /// keeper; the old epoch joins `unsalvaged`. Refused (`Deposed`) where the lane has a higher
-    /// epoch or keeper. From here on nothing is granted from the old epoch.
+    /// epoch or keeper, or the same epoch (unless it is the same keeper's and still recovering: a
+    /// repeat changes nothing). A higher epoch also ends a halt: the ledger lets nobody raise it
+    /// before the operator's word. A replica answers `ServerChanged`. From here on nothing is
+    /// granted from the old epoch.
     async fn fence(
         &self,
         fence: LaneFence,
@@ -268,9 +289,11 @@ pub trait LaneStore: Send + Sync + 'static {
     /// Halts the lane: scripts answer `Halted` until [`fence`](Self::fence) by an operator's word.
     async fn halt(&self, fence: LaneFence) -> Result<Fenced<()>, StoreError>;
 
-    /// Makes a recovered lane serve: `open`, `mark` = the tail, known coupons as given, salvaged
-    /// epochs forgotten (their keys are unlinked later, in slices, by
-    /// [`sweep_epoch`](Self::sweep_epoch)).
+    /// Makes a recovered lane serve: `open`, `mark` = the tail, salvaged epochs forgotten (their
+    /// keys are unlinked later, in slices, by [`sweep_epoch`](Self::sweep_epoch)). The coupons
+    /// given *join* those that installs have made known meanwhile. Each of them must have been
+    /// installed in this epoch: a known coupon without a definition reads as a loss. A repeat by
+    /// the same keeper in the same epoch changes nothing.
     async fn open(
         &self,
         fence: LaneFence,
@@ -280,7 +303,8 @@ pub trait LaneStore: Send + Sync + 'static {
         seq: u64,
     ) -> Result<Fenced<()>, StoreError>;
 
-    /// Unlinks some keys of an ended, salvaged epoch; true when none is left.
+    /// Unlinks some keys of an ended, salvaged epoch; true when none is left. Never touches the
+    /// lane's epoch, a later one or an unsalvaged one (false for ever).
     async fn sweep_epoch(&self, lane: LaneId, ended: Epoch) -> Result<bool, StoreError>;
 
     /// Reads up to `count` entries after `after` from an epoch's stream. Works on a lane of any
@@ -293,7 +317,8 @@ pub trait LaneStore: Send + Sync + 'static {
         count: usize,
     ) -> Result<Vec<OutboxEntry>, StoreError>;
 
-    /// Publishes the mark and trims the stream up to it. Refused where it would go back.
+    /// Publishes the mark and trims the stream up to it (entries at or below it go). Refused with
+    /// `NotReady(Loss)` where it would go back or beyond the tail, or where there is no mark.
     async fn mark(
         &self,
         fence: LaneFence,
@@ -301,7 +326,9 @@ pub trait LaneStore: Send + Sync + 'static {
         seq: u64,
     ) -> Result<Fenced<LaneFacts>, StoreError>;
 
-    /// Puts a claim on the refused set and takes its user, device and address entries back.
+    /// Puts a claim on the refused set and takes its user, device and address entries back, if the
+    /// user's record of the claim still carries that entry. A repeat changes nothing. Works for a
+    /// coupon that is not hydrated: then only the refused set changes.
     async fn refuse(&self, fence: LaneFence, refusal: Refusal) -> Result<Fenced<()>, StoreError>;
 
     /// The refused set of an epoch.
@@ -311,7 +338,9 @@ pub trait LaneStore: Send + Sync + 'static {
         epoch: Epoch,
     ) -> Result<Vec<(ClaimId, EntryNumber)>, StoreError>;
 
-    /// Puts a revision of a coupon in force; adds it to the known ones. Works while recovering.
+    /// Puts a revision of a coupon in force; adds it to the known ones (a retired one stays
+    /// retired). Works while recovering, and for a coupon that is not hydrated. The same revision
+    /// again is `Older { in_force }` with that very revision.
     async fn install(
         &self,
         lane: LaneId,
@@ -320,7 +349,9 @@ pub trait LaneStore: Send + Sync + 'static {
     ) -> Result<Installed, StoreError>;
 
     /// Puts a lease on the coupon's list. Clears `final`, and where it was set raises `stock_seq`
-    /// and sets `opens_at`.
+    /// by one and sets `opens_at` to the lane's time + the configured delay (1.2 s). Before
+    /// `opens_at` strangers get `OpensSoon`, also where nothing is on the list. A hydrated coupon
+    /// starts with `opens_at` = the time of the fence + that delay, `stock_seq` 0, not final.
     async fn install_lease(
         &self,
         fence: LaneFence,
@@ -328,7 +359,8 @@ pub trait LaneStore: Send + Sync + 'static {
     ) -> Result<Fenced<LeaseInstalled>, StoreError>;
 
     /// Says that the ledger has nothing more to lease; `more_may_come` while units are
-    /// quarantined.
+    /// quarantined. Leases still on the list are granted first. Nothing happens to a coupon that
+    /// is not hydrated.
     async fn set_final(
         &self,
         fence: LaneFence,
@@ -336,11 +368,15 @@ pub trait LaneStore: Send + Sync + 'static {
         more_may_come: bool,
     ) -> Result<Fenced<()>, StoreError>;
 
-    /// Takes leases off the list.
+    /// Takes leases off the list, and raises `last_lease` to at least `retire.last`. Also for a
+    /// coupon that is not hydrated (the tail is answered all the same).
     async fn retire(&self, fence: LaneFence, retire: Retire)
     -> Result<Fenced<Retired>, StoreError>;
 
-    /// Starts a hydration under a state that is not served. `attempt` rises with each.
+    /// Starts a hydration under a state that is not served. `attempt` rises with each; a lower one
+    /// than the coupon has seen is `Superseded`, the same starts over. A retired coupon is
+    /// `Superseded` too. Where the given definition is newer than the installed one it is put in
+    /// force as by an install; where it is older: `StaleRevision`.
     async fn hydrate_begin(
         &self,
         fence: LaneFence,
@@ -348,7 +384,9 @@ pub trait LaneStore: Send + Sync + 'static {
         attempt: u64,
     ) -> Result<Fenced<Hydration>, StoreError>;
 
-    /// Fills in claims. Rows of one user come in one call; at most 500 rows a call.
+    /// Fills in claims. Rows of one user come in one call; at most 500 rows a call. A user who is
+    /// filled already is skipped, so a call may be repeated. Revoked rows are left out: they count
+    /// nowhere.
     async fn hydrate_claims(
         &self,
         fence: LaneFence,
@@ -357,7 +395,8 @@ pub trait LaneStore: Send + Sync + 'static {
         rows: &[ClaimRow],
     ) -> Result<Fenced<Hydration>, StoreError>;
 
-    /// Ends the hydration: the coupon serves from here on.
+    /// Ends the hydration: the coupon serves from here on. The numbers are of *distinct* users,
+    /// devices and addresses in the rows, counted by the caller.
     async fn hydrate_finish(
         &self,
         fence: LaneFence,
@@ -369,17 +408,20 @@ pub trait LaneStore: Send + Sync + 'static {
     ) -> Result<Fenced<Hydration>, StoreError>;
 
     /// Removes the state of a coupon whose leases are closed (retention, hard deletion) and marks
-    /// it retired, so that a touch does not hydrate it again.
+    /// it retired, so that a touch does not hydrate it again. Its definition stays. Claims on it
+    /// answer `CouponNotReady`.
     async fn forget(&self, fence: LaneFence, coupon: CouponId) -> Result<Fenced<()>, StoreError>;
 
-    /// The figures of a coupon; `None` where hot state has none.
+    /// The figures of a coupon; `None` where hot state has none (not hydrated, not hydrating). Used
+    /// up leases are not on the list.
     async fn figures(
         &self,
         lane: LaneId,
         coupon: CouponId,
     ) -> Result<Option<CouponFigures>, StoreError>;
 
-    /// The coupons known to a lane in its current epoch, each with whether it is hydrated.
+    /// The coupons known to a lane in its current epoch (retired ones included), each with whether
+    /// it is hydrated; in the order of their ids.
     async fn coupons(&self, lane: LaneId) -> Result<Vec<(CouponId, bool)>, StoreError>;
 
     /// All claims of a coupon that hot state remembers, for the audit. Paged by `cursor` (0

@@ -6,6 +6,8 @@
 
 pub mod lane_store;
 pub mod model;
+pub mod redis;
 
+pub use self::redis::{RedisHotState, RedisSettings};
 pub use lane_store::LaneStore;
 pub use model::{ModelClock, ModelHotState};

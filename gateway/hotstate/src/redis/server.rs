@@ -1,0 +1,165 @@
+//! What a server is like, for start-up and readiness.
+
+use std::time::Duration;
+
+use redis::Value;
+use sluice_claim::port::StoreError;
+
+use super::RedisHotState;
+use super::connection::Link;
+use super::reply::bytes;
+
+/// The oldest version with what the scripts need: flags on their first line.
+const VERSION_MIN: (u32, u32) = (7, 0);
+
+/// What a server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// `redis_version`.
+    pub version: String,
+    /// Whether it is a primary.
+    pub is_primary: bool,
+    /// `maxmemory-policy`.
+    pub maxmemory_policy: String,
+    /// Whether it writes an append-only file.
+    pub appendonly: bool,
+    /// `appendfsync`; `None` where the server does not let its configuration be read.
+    pub appendfsync: Option<String>,
+}
+
+/// What is wrong with a server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServerProblem {
+    /// Keys may vanish: limits and stock would be forgotten one by one.
+    #[error("maxmemory-policy is {policy}; set it to noeviction")]
+    Evicting {
+        /// The policy.
+        policy: String,
+    },
+    /// It is too old for the scripts.
+    #[error("redis {version} is too old; 7.0 or newer is needed")]
+    TooOld {
+        /// The version.
+        version: String,
+    },
+    /// It is a replica.
+    #[error("it is a replica; point at the primary")]
+    Replica,
+    /// A restart forgets everything. Nothing is sold twice, but every restart costs a recovery and
+    /// the `hot` claims.
+    #[error("appendonly is off; a restart would lose acknowledged claims of class hot")]
+    NotAppending,
+}
+
+// === impl ServerFacts ===
+
+impl ServerFacts {
+    /// All that is wrong with it.
+    #[must_use]
+    pub fn problems(&self) -> Vec<ServerProblem> {
+        let mut problems = Vec::new();
+        if self.maxmemory_policy != "noeviction" {
+            problems.push(ServerProblem::Evicting {
+                policy: self.maxmemory_policy.clone(),
+            });
+        }
+        let mut parts = self
+            .version
+            .split('.')
+            .map(|part| part.parse().unwrap_or(0));
+        if (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) < VERSION_MIN {
+            problems.push(ServerProblem::TooOld {
+                version: self.version.clone(),
+            });
+        }
+        if !self.is_primary {
+            problems.push(ServerProblem::Replica);
+        }
+        if !self.appendonly {
+            problems.push(ServerProblem::NotAppending);
+        }
+        problems
+    }
+}
+
+// === impl ServerProblem ===
+
+impl ServerProblem {
+    /// Whether nothing may be served while it lasts.
+    #[must_use]
+    pub const fn is_fatal(&self) -> bool {
+        !matches!(self, Self::NotAppending)
+    }
+}
+
+// === impl RedisHotState ===
+
+impl RedisHotState {
+    /// Asks every server what it is like, in the order of the settings' URLs.
+    ///
+    /// # Errors
+    /// When one of them does not answer.
+    pub async fn check_server(&self) -> Result<Vec<ServerFacts>, StoreError> {
+        let mut facts = Vec::with_capacity(self.servers.len());
+        for server in &self.servers {
+            facts.push(ask(&server.keeper).await?);
+        }
+        Ok(facts)
+    }
+
+    /// How long the slowest server took to answer a PING: for readiness.
+    ///
+    /// # Errors
+    /// When one of them does not answer.
+    pub async fn ping(&self) -> Result<Duration, StoreError> {
+        let mut slowest = Duration::ZERO;
+        for server in &self.servers {
+            let begun = tokio::time::Instant::now();
+            server.keeper.send(&redis::cmd("PING")).await?;
+            slowest = slowest.max(begun.elapsed());
+        }
+        Ok(slowest)
+    }
+}
+
+async fn ask(link: &Link) -> Result<ServerFacts, StoreError> {
+    let mut text = String::new();
+    for section in ["server", "memory", "replication", "persistence"] {
+        let mut info = redis::cmd("INFO");
+        info.arg(section);
+        text.push_str(&String::from_utf8_lossy(&info_text(
+            link.send(&info).await?,
+        )?));
+    }
+    let field = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let mut config = redis::cmd("CONFIG");
+    config.arg("GET").arg("appendfsync");
+    // A managed server may refuse this; everything that decides anything is in INFO.
+    let appendfsync = match link.send(&config).await {
+        Ok(Value::Array(pair)) => pair
+            .into_iter()
+            .nth(1)
+            .and_then(|value| bytes(value).ok())
+            .map(|value| String::from_utf8_lossy(&value).into_owned()),
+        _ => None,
+    };
+    Ok(ServerFacts {
+        version: field("redis_version"),
+        is_primary: field("role") == "master",
+        maxmemory_policy: field("maxmemory_policy"),
+        appendonly: field("aof_enabled") == "1",
+        appendfsync,
+    })
+}
+
+fn info_text(value: Value) -> Result<Vec<u8>, StoreError> {
+    match value {
+        Value::VerbatimString { text, .. } => Ok(text.into_bytes()),
+        value => bytes(value),
+    }
+}

@@ -1,0 +1,100 @@
+#!lua
+-- claim: decides a batch of claims for one coupon, in order, all in one step.
+--
+-- KEYS (7): 1 lane  2 hydrated  3 coupon  4 users  5 devices  6 addresses  7 outbox
+-- ARGV: 1 epoch  2 coupon id  3 caller's revision  4 most entries in the outbox
+--   5 replay-only flags, a 0 or 1 per claim, or empty where all may be granted
+--   then per claim: user, record (claim hash 12 bytes, presence bits, device and address 8 each)
+-- Returns: {DONE, now, an answer letter per claim, instant, first ticket, version, entry, revision,
+--   stock_seq, users, flags, packed record of each replay …}; or a refusal of it all: no writes.
+-- Called by: the claim engine's batcher (ClaimStore::decide).
+-- Guards: replay first; limits and stock in the same step as the grant; no write before every
+--   check of the batch; tickets first, so that a fault in between under-sells.
+local lane, refusal = enter(ARGV[1])
+if not lane then return refusal end
+local coupon = redis.call('HMGET', KEYS[3], 'rules', 'stock', 'leases')
+if not coupon[2] then
+  return { redis.call('SISMEMBER', KEYS[2], ARGV[2]) == 1 and LOSS or COUPON_NOT_READY }
+end
+local revision, terms_revision, version, state, class, starts, ends, per_user, per_device, per_address =
+  struct.unpack(RULES, coupon[1])
+local lease, next, last, highest, stock_seq, opens_at, users, devices, addresses, flags =
+  struct.unpack(STOCK, coupon[2])
+if redis.call('HLEN', KEYS[4]) ~= users
+  or (per_device > 0 and redis.call('HLEN', KEYS[5]) ~= devices)
+  or (per_address > 0 and redis.call('HLEN', KEYS[6]) ~= addresses) then return { LOSS } end
+
+local count, sub, names = (#ARGV - 5) / 2, string.sub, {}
+for i = 1, count do names[i] = ARGV[4 + 2 * i] end
+local held = redis.call('HMGET', KEYS[4], unpack(names))
+local function tally(key, from)
+  local subjects, by = {}, {}
+  for i = 1, count do subjects[i] = sub(ARGV[5 + 2 * i], from, from + 7) end
+  local found = redis.call('HMGET', key, unpack(subjects))
+  for i = 1, count do by[subjects[i]] = tonumber(found[i]) or 0 end
+  return by
+end
+local address_from = per_device > 0 and 22 or 14
+local presence = (per_device > 0 and 1 or 0) + (per_address > 0 and 2 or 0)
+local function once_more(by, of, subject) -- 1 where it is new
+  local seen = by[subject]
+  by[subject] = seen + 1
+  of[#of + 1], of[#of + 2] = subject, seen + 1
+  return seen == 0 and 1 or 0
+end
+local by_device = per_device > 0 and tally(KEYS[5], 14)
+local by_address = per_address > 0 and tally(KEYS[6], address_from)
+local verdict = (tonumber(ARGV[3]) < terms_revision and 'S') or (state == 2 and 'P')
+  or ((state > 2 or now >= ends) and 'E') or (now < starts and 'B') or (now < opens_at and 'O')
+local list, left, n, first = coupon[3] or '', last - next, lane[5] + 1, next
+local dry = (list ~= '' and 'X') or (flags % 2 == FINAL and 'F') or 'L'
+local tail = struct.pack('>I2I6I6', version, now, n)
+
+local answers, replays, fresh, granted = {}, {}, {}, {}
+local of_users, of_devices, of_addresses = {}, {}, {}
+for i = 1, count do
+  local user, record = names[i], ARGV[5 + 2 * i]
+  local own, hash, answer = fresh[user] or held[i] or '', sub(record, 1, 12), nil
+  for at = 1, #own, RECORD_BYTES do
+    if sub(own, at, at + 11) == hash then
+      answer, replays[#replays + 1] = 'R', sub(own, at, at + RECORD_BYTES - 1)
+    end
+  end
+  if not answer and sub(ARGV[5], i, i) == '1' then answer = 'N' end
+  if not answer and tonumber(ARGV[3]) > revision then return { LOSS } end
+  answer = answer or verdict or (string.byte(record, 13) ~= presence and 'S')
+    or (#own >= per_user * RECORD_BYTES and 'U')
+  local device = by_device and sub(record, 14, 21)
+  local address = by_address and sub(record, address_from, address_from + 7)
+  answer = answer or (device and by_device[device] >= per_device and 'D')
+    or (address and by_address[address] >= per_address and 'A') or (#granted >= left and dry)
+  if not answer then
+    answer, own = 'G', own .. hash .. struct.pack('>I5', next + #granted) .. tail
+    if #own == RECORD_BYTES then users = users + 1 end
+    granted[#granted + 1], fresh[user] = i, own
+    of_users[#of_users + 1], of_users[#of_users + 2] = user, own
+    if device then devices = devices + once_more(by_device, of_devices, device) end
+    if address then addresses = addresses + once_more(by_address, of_addresses, address) end
+  end
+  answers[i] = answer
+end
+
+if #granted > 0 then
+  if redis.call('XLEN', KEYS[7]) >= tonumber(ARGV[4]) then return { BACKPRESSURE } end
+  local entry = { KEYS[7], string.format('%d-0', n), 'h', struct.pack('>Bc7I4I4I2BI8I8I2', 1, ARGV[2],
+    lease, revision, version, class, now, first, #granted) }
+  for g, i in ipairs(granted) do entry[3 + 2 * g], entry[4 + 2 * g] = names[i], ARGV[5 + 2 * i] end
+  next = next + #granted
+  if next == last and list ~= '' then
+    lease, next, last, list = pop(list)
+  end
+  redis.call('HSET', KEYS[3], 'leases', list, 'stock', struct.pack(STOCK, lease, next, last, highest,
+    stock_seq, opens_at, users, devices, addresses, flags))
+  redis.call('HSET', KEYS[1], 'n', n)
+  redis.call('HSET', KEYS[4], unpack(of_users))
+  if by_device then redis.call('HSET', KEYS[5], unpack(of_devices)) end
+  if by_address then redis.call('HSET', KEYS[6], unpack(of_addresses)) end
+  redis.call('XADD', unpack(entry))
+end
+return { DONE, now, table.concat(answers), verdict == 'B' and starts or opens_at, first, version, n,
+  revision, stock_seq, users, flags, unpack(replays) }

@@ -1,0 +1,14 @@
+#!lua flags=no-writes
+-- figures: what a coupon's hash says.
+--
+-- KEYS (2): 1 lane  2 coupon
+-- ARGV: 1 epoch
+-- Returns: {DONE, rules, stock or null, leases, highest lease while hydrating}; {UNKNOWN_COUPON} where
+--   there is no such hash; or a refusal.
+-- Called by: gauges, audit, the keeper (LaneStore::figures).
+-- Guards: nothing; it decides nothing.
+local lane, refusal = enter(ARGV[1], nil, IN_ANY_STATE, true)
+if not lane then return refusal end
+local coupon = redis.call('HMGET', KEYS[2], 'rules', 'stock', 'leases', 'last_lease')
+if not coupon[1] then return { UNKNOWN_COUPON } end
+return { DONE, coupon[1], coupon[2], coupon[3] or '', coupon[4] or '0' }
