@@ -90,14 +90,17 @@ pub(super) fn proven(
     proof: SoldOutProof,
 ) -> Result<Option<&CouponKeys>, StoreError> {
     let (hash, current) = prologue::serving(keys, server, lane, epoch)?;
-    let (held, coupon) =
-        prologue::hydrated(current, coupon).map_err(|why| unusable(why, lane, epoch, coupon))?;
-    let stands = coupon.is_final
-        && hash.epoch == proof.epoch
-        && coupon.published.revision == proof.revision
-        && coupon.stock_seq == proof.stock_seq
-        && coupon.users as u64 == proof.users;
-    Ok(stands.then_some(held))
+    let stands = |coupon: &CouponHash| {
+        coupon.ready
+            && coupon.is_final
+            && hash.epoch == proof.epoch
+            && coupon.published.revision == proof.revision
+            && coupon.stock_seq == proof.stock_seq
+            && coupon.users as u64 == proof.users
+    };
+    Ok(current
+        .coupon(coupon)
+        .filter(|held| held.hash.as_ref().is_some_and(stands)))
 }
 
 /// One page of winners; the cursor counts users.

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use sluice_claim::port::NotReady;
+use sluice_claim::port::{NotReady, StoreError};
 use sluice_domain::claim::GrantRecord;
-use sluice_domain::id::{CouponId, Epoch, Revision, Ticket, UserId};
+use sluice_domain::id::{CouponId, Epoch, LaneId, Revision, Ticket, UserId};
 use sluice_domain::lane::LaneFence;
 use sluice_domain::published::Published;
 
 use super::OPENS_AFTER_MS;
-use super::prologue::{Runs, Unusable, fenced, hydrated, same_server, stands};
+use super::prologue::{Runs, fenced, same_server, stands};
 use super::state::{CouponHash, LaneKeys, ListedLease, Server};
 use crate::lane_store::{
-    CouponFigures, Fenced, Installed, LeaseInstall, LeaseInstalled, Retire, Retired,
+    CouponFigures, Fenced, Installed, LaneState, LeaseInstall, LeaseInstalled, Retire, Retired,
 };
 
 /// Users in a page of claims.
@@ -35,21 +35,21 @@ pub(super) fn install(
     if let Err(reason) = stands(hash, server, Runs::AlsoRecovering) {
         return Installed::NotReady(reason);
     }
-    let current = keys.epoch_mut(epoch);
-    if let Some(in_force) = current
-        .revision(published.id)
-        .filter(|&in_force| in_force >= published.revision)
-    {
-        return Installed::Older { in_force };
+    let is_open = hash.state == LaneState::Open;
+    match keys.current().and_then(|held| held.revision(published.id)) {
+        Some(in_force) if in_force >= published.revision => return Installed::Older { in_force },
+        None if is_open && is_known(keys, published.id) => {
+            return Installed::NotReady(NotReady::Loss);
+        }
+        Some(_) | None => {}
     }
     let published = Arc::new(published.clone());
     define(keys, epoch, &published);
     let current = keys.epoch_mut(epoch);
     if current.coupons.contains_key(&published.id)
         && let Some(hash) = current.coupon_mut(published.id).hash.as_mut()
-        && hash.ready
     {
-        // A hydration under way keeps the revision it began with: it is refused at its next step.
+        // A hydration under way remembers what it began with: it is refused at its next step.
         hash.published = published;
     }
     Installed::Applied
@@ -77,35 +77,34 @@ pub(super) fn install_lease(
     if let Err(refused) = fenced(keys, server, fence, Runs::Serving) {
         return refused;
     }
-    raise_seq(keys, lease.seq);
-    match usable(keys, lease.coupon) {
-        Ok(()) => {}
-        Err(Unusable::NotHydrated) => return Fenced::Done(LeaseInstalled::NotHydrated),
-        Err(Unusable::Loss) => return Fenced::NotReady(NotReady::Loss),
+    let installed = on_coupon(keys, fence.epoch, lease.coupon, |hash| {
+        if !hash.ready {
+            return LeaseInstalled::NotHydrated;
+        }
+        if lease.lease <= hash.last_lease {
+            return LeaseInstalled::Ignored {
+                last: hash.last_lease,
+            };
+        }
+        hash.leases.push_back(ListedLease {
+            number: lease.lease,
+            next: lease.first,
+            end: Ticket(lease.first.0 + u64::from(lease.size)),
+        });
+        hash.last_lease = lease.lease;
+        if hash.is_final {
+            hash.is_final = false;
+            hash.more_may_come = false;
+            hash.stock_seq = hash.stock_seq.next();
+            hash.opens_at = hash.opens_at.max(server.now.plus_millis(OPENS_AFTER_MS));
+        }
+        LeaseInstalled::Listed
+    })
+    .unwrap_or(LeaseInstalled::NotHydrated);
+    if installed == LeaseInstalled::Listed {
+        raise_seq(keys, lease.seq);
     }
-    Fenced::Done(
-        on_coupon(keys, fence.epoch, lease.coupon, |hash| {
-            if lease.lease <= hash.last_lease {
-                return LeaseInstalled::Ignored {
-                    last: hash.last_lease,
-                };
-            }
-            hash.leases.push_back(ListedLease {
-                number: lease.lease,
-                next: lease.first,
-                end: Ticket(lease.first.0 + u64::from(lease.size)),
-            });
-            hash.last_lease = lease.lease;
-            if hash.is_final {
-                hash.is_final = false;
-                hash.more_may_come = false;
-                hash.stock_seq = hash.stock_seq.next();
-                hash.opens_at = server.now.plus_millis(OPENS_AFTER_MS);
-            }
-            LeaseInstalled::Listed
-        })
-        .unwrap_or(LeaseInstalled::NotHydrated),
-    )
+    Fenced::Done(installed)
 }
 
 /// `final.lua`. Nothing happens to a coupon that is not hydrated.
@@ -119,14 +118,11 @@ pub(super) fn set_final(
     if let Err(refused) = fenced(keys, server, fence, Runs::Serving) {
         return refused;
     }
-    match usable(keys, coupon) {
-        Ok(()) => {}
-        Err(Unusable::NotHydrated) => return Fenced::Done(()),
-        Err(Unusable::Loss) => return Fenced::NotReady(NotReady::Loss),
-    }
     on_coupon(keys, fence.epoch, coupon, |hash| {
-        hash.is_final = true;
-        hash.more_may_come = more_may_come;
+        if hash.ready {
+            hash.is_final = true;
+            hash.more_may_come = more_may_come;
+        }
     });
     Fenced::Done(())
 }
@@ -142,9 +138,7 @@ pub(super) fn retire(
         return refused;
     }
     raise_seq(keys, retire.seq);
-    if usable(keys, retire.coupon) == Err(Unusable::Loss) {
-        return Fenced::NotReady(NotReady::Loss);
-    }
+
     on_coupon(keys, fence.epoch, retire.coupon, |hash| {
         hash.leases
             .retain(|lease| retire.only.is_some_and(|only| only != lease.number));
@@ -169,10 +163,10 @@ pub(super) fn forget(
     let current = keys.epoch_mut(fence.epoch);
     current.coupons.remove(&coupon);
     let was_hydrated = current.hydrated.remove(&coupon);
-    if let Some(retired) = current.known.get_mut(&coupon) {
-        *retired = true;
-    }
+    let is_new = current.know(coupon);
+    current.known.insert(coupon, true);
     if let Some(hash) = keys.hash.as_mut() {
+        hash.known += usize::from(is_new);
         hash.hydrated -= usize::from(was_hydrated).min(hash.hydrated);
     }
     Fenced::Done(())
@@ -199,15 +193,23 @@ pub(super) fn figures(keys: &LaneKeys, coupon: CouponId) -> Option<CouponFigures
     })
 }
 
-/// The known coupons of the epoch in force, in order.
-pub(super) fn list(keys: &LaneKeys) -> Vec<(CouponId, bool)> {
-    keys.current().map_or_else(Vec::new, |current| {
-        current
-            .known
-            .keys()
-            .map(|&coupon| (coupon, current.hydrated.contains(&coupon)))
-            .collect()
-    })
+/// The known coupons of the epoch in force, in order. In an open lane the list is whole or refused.
+pub(super) fn list(keys: &LaneKeys, lane: LaneId) -> Result<Vec<(CouponId, bool)>, StoreError> {
+    let (Some(hash), Some(current)) = (keys.hash.as_ref(), keys.current()) else {
+        return Ok(Vec::new());
+    };
+    let is_whole = current.known.len() == hash.known && current.hydrated.len() == hash.hydrated;
+    if hash.state == LaneState::Open && !is_whole {
+        return Err(StoreError::LaneNotReady {
+            lane,
+            epoch: hash.epoch,
+            reason: NotReady::Loss,
+        });
+    }
+    let coupons = current.known.keys();
+    Ok(coupons
+        .map(|&coupon| (coupon, current.hydrated.contains(&coupon)))
+        .collect())
 }
 
 /// One page of a coupon's claims; the cursor counts users.
@@ -228,12 +230,9 @@ pub(super) fn claims(
     (records, (next < held.users.len()).then_some(next as u64))
 }
 
-/// Whether the coupon is hydrated and whole.
-fn usable(keys: &LaneKeys, coupon: CouponId) -> Result<(), Unusable> {
-    match keys.current() {
-        Some(current) => hydrated(current, coupon).map(|_held| ()),
-        None => Err(Unusable::NotHydrated),
-    }
+fn is_known(keys: &LaneKeys, coupon: CouponId) -> bool {
+    keys.current()
+        .is_some_and(|current| current.known.contains_key(&coupon))
 }
 
 /// Changes a coupon's hash, where there is one.

@@ -33,7 +33,6 @@ pub(super) fn begin(
     if let Err(refused) = fenced(keys, server, fence, Runs::AlsoRecovering) {
         return refused;
     }
-    raise_seq(keys, begin.seq);
     let coupon = begin.published.id;
     let held = current_hash(keys, coupon);
     if held.is_some_and(|hash| hash.ready) {
@@ -48,14 +47,19 @@ pub(super) fn begin(
     if revision_in_force(keys, coupon) > begin.published.revision {
         return Fenced::Done(Hydration::StaleRevision);
     }
+    raise_seq(keys, begin.seq);
+    let held = current_hash(keys, coupon);
     // A lease that was retired while the coupon was not hydrated stays retired.
     let last_lease = held.map_or(LeaseNumber(0), |hash| hash.last_lease);
     let fenced_at = keys.hash.as_ref().map_or(server.now, |hash| hash.fenced_at);
-    define(keys, fence.epoch, &begin.published);
+    if revision_in_force(keys, coupon) < begin.published.revision {
+        define(keys, fence.epoch, &begin.published);
+    }
     let current = keys.epoch_mut(fence.epoch);
     *current.coupon_mut(coupon) = CouponKeys {
         hash: Some(CouponHash {
             published: Arc::clone(&begin.published),
+            begun: begin.published.revision,
             ready: false,
             attempt,
             leases: VecDeque::new(),
@@ -158,7 +162,7 @@ fn step(
     if hash.attempt != attempt {
         return Err(Fenced::Done(Hydration::Superseded));
     }
-    if revision_in_force(keys, coupon) > hash.published.revision {
+    if hash.published.revision != hash.begun {
         return Err(Fenced::Done(Hydration::StaleRevision));
     }
     Ok(())

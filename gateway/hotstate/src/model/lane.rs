@@ -98,7 +98,10 @@ pub(super) fn fence(
             return deposed(hash);
         }
         Some(hash) if hash.epoch == fence.epoch => {
-            if hash.state != LaneState::Recovering || hash.keeper != fence.keeper {
+            if hash.state != LaneState::Recovering
+                || hash.keeper != fence.keeper
+                || hash.replid != server.replid
+            {
                 return deposed(hash);
             }
         }
@@ -107,6 +110,7 @@ pub(super) fn fence(
             hash.known = 0;
             hash.hydrated = 0;
             hash.refused = 0;
+            hash.lease_until = Timestamp::MIN;
             hash.fenced_at = server.now;
             hash.epoch = fence.epoch;
             hash.state = LaneState::Recovering;
@@ -167,16 +171,17 @@ pub(super) fn open(
     Fenced::Done(())
 }
 
-/// Unlinks an ended, salvaged epoch. Never one that still has to be salvaged, nor the one in force.
+/// Unlinks an ended, salvaged epoch, in an open lane. Never one that still has to be salvaged, nor
+/// the one in force.
 pub(super) fn sweep(keys: &mut LaneKeys, ended: Epoch) -> bool {
     let needed = keys
         .hash
         .as_ref()
-        .is_none_or(|hash| ended >= hash.epoch || hash.unsalvaged.contains(&ended));
+        .is_none_or(|hash| hash.state != LaneState::Open || ended >= hash.epoch);
     if !needed {
         keys.epochs.remove(&ended);
     }
-    !keys.epochs.contains_key(&ended)
+    !needed
 }
 
 /// `XRANGE` of an epoch's stream, whatever the lane's state.
@@ -207,12 +212,12 @@ pub(super) fn mark(
     if let Err(refused) = fenced(keys, server, fence, Runs::Serving) {
         return refused;
     }
-    write(keys, |hash| hash.seq = hash.seq.max(seq));
     let tail = keys.hash.as_ref().map(|hash| hash.tail);
     let in_force = keys.current().and_then(|current| current.mark);
     if in_force.is_none_or(|in_force| mark < in_force) || tail.is_none_or(|tail| mark > tail) {
         return Fenced::NotReady(NotReady::Loss);
     }
+    write(keys, |hash| hash.seq = hash.seq.max(seq));
     let current = keys.epoch_mut(fence.epoch);
     current.mark = Some(mark);
     current.out = current.out.split_off(&mark.next());
@@ -250,6 +255,9 @@ pub(super) fn refused(keys: &LaneKeys, epoch: Epoch) -> Vec<(ClaimId, EntryNumbe
 
 /// Takes back what the claim of exactly this entry took.
 fn take_back(coupon: &mut CouponKeys, refusal: Refusal) {
+    if !coupon.is_ready() {
+        return;
+    }
     let Some(claims) = coupon.users.get_mut(&refusal.user) else {
         return;
     };

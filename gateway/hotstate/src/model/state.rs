@@ -94,8 +94,10 @@ pub(super) struct CouponKeys {
 /// The coupon hash.
 #[derive(Debug, Clone)]
 pub(super) struct CouponHash {
-    /// The revision in force; while hydrating, the one that the hydration began with.
+    /// The revision in force.
     pub(super) published: Arc<Published>,
+    /// The revision that the hydration began with.
+    pub(super) begun: Revision,
     pub(super) ready: bool,
     pub(super) attempt: u64,
     pub(super) leases: VecDeque<ListedLease>,
@@ -233,14 +235,9 @@ impl EpochKeys {
         Arc::make_mut(self.coupons.entry(coupon).or_default())
     }
 
-    /// The revision in force: of the definition, or of the coupon's hash where that is lost.
+    /// The revision in force, by the definition that gateways read.
     pub(super) fn revision(&self, coupon: CouponId) -> Option<Revision> {
-        let defined = self.definitions.get(&coupon).map(|held| held.revision);
-        let hashed = self
-            .coupon(coupon)
-            .and_then(|keys| keys.hash.as_ref())
-            .map(|hash| hash.published.revision);
-        defined.max(hashed)
+        self.definitions.get(&coupon).map(|held| held.revision)
     }
 
     /// Adds a coupon to the known ones; true where it is new.
@@ -256,6 +253,10 @@ impl EpochKeys {
 // === impl CouponKeys ===
 
 impl CouponKeys {
+    pub(super) fn is_ready(&self) -> bool {
+        self.hash.as_ref().is_some_and(|hash| hash.ready)
+    }
+
     /// Whether the hashes in use have the sizes that the coupon's hash says.
     pub(super) fn counts_agree(&self, hash: &CouponHash) -> bool {
         let limits = hash.published.limits;
