@@ -10,6 +10,7 @@ use crate::LedgerError;
 use crate::audit_log::AuditEntry;
 
 pub(crate) mod change;
+pub(crate) mod document;
 pub mod listing;
 
 /// Answer of a compare-and-set on a coupon.

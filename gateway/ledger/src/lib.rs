@@ -13,9 +13,11 @@ pub mod error;
 pub mod lanes;
 pub mod leases;
 pub mod model;
+pub mod sqlite;
 
 pub use error::LedgerError;
 pub use model::ModelLedger;
+pub use sqlite::SqliteLedger;
 
 /// The whole ledger, as `Arc<dyn Ledger>`.
 pub trait Ledger:
