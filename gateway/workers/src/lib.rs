@@ -1,1 +1,17 @@
-//! Workers: lane keeper, recovery, reconcile: everything with a clock or a queue.
+//! Workers: lane keepers and recovery, everything with a clock or a queue.
+//!
+//! [`keeper`] holds the protocol's procedures, free of I/O of their own; [`lanes`] runs them, one
+//! task per lane, and is how others reach them.
+
+pub mod clock;
+pub mod keeper;
+pub mod lanes;
+mod mailbox;
+pub mod metrics;
+mod runner;
+pub mod settings;
+
+pub use clock::Clock;
+pub use keeper::{Keeper, KeeperParts};
+pub use lanes::{KeeperHandle, Keepers};
+pub use settings::KeeperSettings;
