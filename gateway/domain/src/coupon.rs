@@ -100,8 +100,9 @@ pub struct CouponSpec {
     pub notes: String,
 }
 
-/// A coupon as the ledger keeps it.
+/// A coupon as the ledger keeps it. The stored document says its format, `"format": "1"`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "format", rename = "1")]
 pub struct Coupon {
     /// The public id.
     pub id: CouponId,
@@ -170,3 +171,6 @@ pub fn status(lifecycle: Lifecycle, window: ClaimWindow, now: Timestamp) -> Stat
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

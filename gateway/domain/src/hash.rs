@@ -124,3 +124,6 @@ fn halves(value: u32) -> (u16, u16) {
 fn join(left: u16, right: u16) -> u32 {
     (u32::from(left) << 16) | u32::from(right)
 }
+
+#[cfg(test)]
+mod tests;

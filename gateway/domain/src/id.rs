@@ -342,11 +342,9 @@ fn encode(value: u128, text: &mut [u8]) {
 
 /// Reads exactly `chars` characters of the alphabet (either case).
 fn decode(text: &str, chars: usize, expected: &'static str) -> Result<u128, IdError> {
-    if text.len() != chars {
-        return Err(IdError::Length {
-            found: text.chars().count(),
-            expected,
-        });
+    let found = text.chars().count();
+    if found != chars {
+        return Err(IdError::Length { found, expected });
     }
     let mut value: u128 = 0;
     for (index, byte) in text.bytes().enumerate() {
@@ -366,3 +364,6 @@ fn decode(text: &str, chars: usize, expected: &'static str) -> Result<u128, IdEr
     }
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,3 +55,6 @@ impl LaneCount {
         LaneId(u16::try_from(hash % u64::from(self.0)).unwrap_or(0))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,3 +90,6 @@ impl Stock {
         Some(ceiling.saturating_sub(self.leased - self.returned))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,3 +101,6 @@ impl Published {
         self.versions.iter().find(|held| held.version == version)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -157,3 +157,6 @@ pub struct Reason {
     /// The version of the terms it was decided under.
     pub terms_version: crate::id::Version,
 }
+
+#[cfg(test)]
+mod tests;

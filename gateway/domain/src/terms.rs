@@ -357,3 +357,6 @@ impl<'de> Deserialize<'de> for Currency {
         Ok(Self(code))
     }
 }
+
+#[cfg(test)]
+mod tests;
