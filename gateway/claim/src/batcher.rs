@@ -175,7 +175,9 @@ impl<S: ClaimStore> Lane<S> {
 
     fn expire(&mut self, now: Instant) {
         for entry in self.queue.expire(now) {
-            self.shared.metrics.shed_queue_wait.increment(1);
+            if !entry.awaits_keeper {
+                self.shared.metrics.shed_queue_wait.increment(1);
+            }
             entry.give_up();
         }
     }

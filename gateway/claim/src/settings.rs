@@ -38,8 +38,6 @@ pub struct EngineSettings {
     pub sold_out_memory: Duration,
     /// How long before the end of that memory one claim goes to Redis to renew it.
     pub probe_lead: Duration,
-    /// Coupons per lane of which "sold out" is remembered.
-    pub sold_out_coupons_max: usize,
     /// Bytes of all winner filters together.
     pub filter_bytes_max: usize,
     /// After a filter could not be built: how long until the next try.
@@ -76,7 +74,6 @@ impl Default for EngineSettings {
             first_loads_per_second_max: 2_000,
             sold_out_memory: Duration::from_secs(1),
             probe_lead: Duration::from_millis(100),
-            sold_out_coupons_max: 1_024,
             filter_bytes_max: 64 << 20,
             filter_retry: Duration::from_secs(1),
         }
@@ -98,12 +95,6 @@ impl EngineSettings {
             BATCH_CLAIMS_MAX,
         )?;
         between("calls_in_flight_max", self.calls_in_flight_max, 1, 16)?;
-        between(
-            "sold_out_coupons_max",
-            self.sold_out_coupons_max,
-            1,
-            1 << 20,
-        )?;
         between("filter_bytes_max", self.filter_bytes_max, 1 << 10, 4 << 30)?;
         within(
             "call_within",

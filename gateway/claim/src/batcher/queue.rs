@@ -65,6 +65,7 @@ pub(crate) struct LaneQueue<T> {
 
 #[derive(Debug)]
 struct CouponQueue<T> {
+    /// In order of their deadlines.
     entries: VecDeque<Entry<T>>,
     resting: bool,
 }
@@ -84,25 +85,23 @@ impl<T> LaneQueue<T> {
         }
     }
 
-    /// Takes a claim in; gives it back when the queue is full. Deadlines must not fall from one
-    /// claim to the next.
-    pub(crate) fn push(&mut self, entry: Entry<T>) -> Result<(), Entry<T>> {
+    /// Takes a claim in; gives it back when the queue is full.
+    pub(crate) fn push(&mut self, mut entry: Entry<T>) -> Result<(), Entry<T>> {
         if self.waiting >= self.limits.claims_max {
             return Err(entry);
         }
         let coupon = entry.key.coupon;
-        debug_assert!(
-            self.deadlines
-                .back()
-                .is_none_or(|last| last.0 <= entry.deadline)
-        );
+        // Claims of several threads may arrive in another order than their deadlines were set.
+        if let Some(last) = self.deadlines.back() {
+            entry.deadline = entry.deadline.max(last.0);
+        }
         self.deadlines.push_back((entry.deadline, coupon));
         self.queue_of(coupon).entries.push_back(entry);
         self.waiting += 1;
         Ok(())
     }
 
-    /// Puts claims of one coupon back to the front, in their order. With `rest_until` the coupon is
+    /// Puts claims of one coupon back, before all that came after them. With `rest_until` the coupon is
     /// left alone until then. The bound of the queue does not apply: they were in it before.
     pub(crate) fn put_back(&mut self, entries: Vec<Entry<T>>, rest_until: Option<Instant>) {
         let Some(coupon) = entries.first().map(|entry| entry.key.coupon) else {
@@ -111,14 +110,17 @@ impl<T> LaneQueue<T> {
         self.waiting += entries.len();
         let queue = self.queue_of(coupon);
         for entry in entries.into_iter().rev() {
-            queue.entries.push_front(entry);
+            // Not simply to the front: two calls may come back in the other order.
+            let place = queue
+                .entries
+                .partition_point(|held| held.deadline < entry.deadline);
+            queue.entries.insert(place, entry);
         }
-        if let Some(until) = rest_until
-            && !queue.resting
-        {
+        if let Some(until) = rest_until {
             queue.resting = true;
             self.turns.retain(|waiting| *waiting != coupon);
-            let place = self.rests.partition_point(|(at, _coupon)| *at <= until);
+            self.rests.retain(|rest| rest.1 != coupon);
+            let place = self.rests.partition_point(|rest| rest.0 <= until);
             self.rests.insert(place, (until, coupon));
         }
     }

@@ -82,9 +82,8 @@ impl<S: ClaimStore> Engine<S> {
             .await?;
         match decided.answer {
             ClaimAnswer::Replayed(record) => Ok((Some(record), decided.epoch)),
-            ClaimAnswer::NoClaim => Ok((None, decided.epoch)),
             // Replays come first, so any other answer means that there is none.
-            _refused => Ok((None, decided.epoch)),
+            _none => Ok((None, decided.epoch)),
         }
     }
 

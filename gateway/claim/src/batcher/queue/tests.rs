@@ -155,96 +155,134 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// Every claim leaves exactly once; the bounds hold; nothing is sent late, mixed, out of order, or
-/// held back while a call is free.
-fn check(events: Vec<Event>) -> Result<(), TestCaseError> {
-    let mut queue = LaneQueue::new(LIMITS);
-    let mut now = Instant::now();
-    let mut flying: Vec<Vec<Entry<u32>>> = Vec::new();
-    let (mut pushed, mut left, mut resting) = (0_u32, HashSet::new(), Vec::new());
-    for event in events {
-        for expired in queue.expire(now) {
-            prop_assert!(expired.deadline <= now, "expired early");
-            prop_assert!(left.insert(expired.item), "left twice");
-        }
-        match event {
-            Event::Push { coupon, revision } => {
-                match queue.push(entry(key(coupon, revision), now + WAIT, pushed)) {
-                    Ok(()) => {}
-                    Err(refused) => prop_assert!(left.insert(refused.item)),
-                }
-                pushed += 1;
-            }
-            Event::Send => {
-                let free = flying.len() < LIMITS.calls_max;
-                resting.retain(|rest: &(u32, Instant)| rest.1 > now);
-                let waiting = queue
-                    .coupons
-                    .keys()
-                    .any(|id| resting.iter().all(|rest| rest.0 != id.0));
-                let call = queue.next_call(now);
-                prop_assert_eq!(
-                    call.is_some(),
-                    free && waiting,
-                    "a free call is used, no other"
-                );
-                let Some(batch) = call else { continue };
-                prop_assert!(batch.len() <= LIMITS.batch_max);
-                prop_assert!(batch.iter().all(|entry| entry.key == batch[0].key));
-                prop_assert!(batch.iter().all(|entry| entry.deadline > now), "sent late");
-                prop_assert!(batch.is_sorted_by_key(|entry| entry.item), "out of order");
-                flying.push(batch);
-            }
-            Event::Finish { put_back, rest } => {
-                if flying.is_empty() {
-                    continue;
-                }
-                let mut batch = flying.remove(0);
-                queue.finished();
-                let keep = batch.len().saturating_sub(usize::from(put_back));
-                let back: Vec<_> = batch
-                    .split_off(keep)
-                    .into_iter()
-                    .filter(|e| e.deadline > now)
-                    .collect();
-                let gone: HashSet<_> = back.iter().map(|entry| entry.item).collect();
-                let last = keep + usize::from(put_back);
-                for item in batch.iter().map(|entry| entry.item) {
-                    prop_assert!(left.insert(item), "left twice of {}", last);
-                }
-                // Those that were dropped because their time was over leave, too.
-                let _ = gone;
-                let coupon = back.first().map(|entry| entry.key.coupon.0);
-                let until = rest.then(|| now + Duration::from_millis(5));
-                if let (Some(coupon), Some(until)) = (coupon, until)
-                    && resting.iter().all(|held| held.0 != coupon || held.1 <= now)
-                {
-                    resting.push((coupon, until));
-                }
-                queue.put_back(back, until);
-            }
-            Event::Pass { millis } => now += Duration::from_millis(millis),
+/// A queue, and what the test knows about it.
+struct World {
+    queue: LaneQueue<u32>,
+    now: Instant,
+    flying: Vec<Vec<Entry<u32>>>,
+    pushed: u32,
+    left: HashSet<u32>,
+    resting: Vec<(CouponId, Instant)>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            queue: LaneQueue::new(LIMITS),
+            now: Instant::now(),
+            flying: Vec::new(),
+            pushed: 0,
+            left: HashSet::new(),
+            resting: Vec::new(),
         }
     }
-    prop_assert!(queue.waiting <= LIMITS.claims_max + LIMITS.batch_max * LIMITS.calls_max);
-    let waiting: usize = queue
-        .coupons
-        .values()
-        .map(|queue| queue.entries.len())
-        .sum();
-    prop_assert_eq!(queue.waiting, waiting);
-    prop_assert!(
-        queue
+
+    fn step(&mut self, event: &Event) -> Result<(), TestCaseError> {
+        for expired in self.queue.expire(self.now) {
+            prop_assert!(expired.deadline <= self.now, "expired early");
+            prop_assert!(self.left.insert(expired.item), "left twice");
+        }
+        let held = &self.queue.coupons;
+        self.resting.retain(|rest| held.contains_key(&rest.0));
+        match *event {
+            Event::Push { coupon, revision } => {
+                let entry = entry(key(coupon, revision), self.now + WAIT, self.pushed);
+                if let Err(refused) = self.queue.push(entry) {
+                    prop_assert!(self.left.insert(refused.item));
+                }
+                self.pushed += 1;
+            }
+            Event::Send => self.send()?,
+            Event::Finish { put_back, rest } if !self.flying.is_empty() => {
+                self.finish(usize::from(put_back), rest)?;
+            }
+            Event::Finish { .. } => {}
+            Event::Pass { millis } => self.now += Duration::from_millis(millis),
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) -> Result<(), TestCaseError> {
+        let now = self.now;
+        self.resting.retain(|rest| rest.1 > now);
+        let free = self.flying.len() < LIMITS.calls_max;
+        let rests = |id: &CouponId| self.resting.iter().any(|rest| rest.0 == *id);
+        let waiting = self.queue.coupons.keys().any(|id| !rests(id));
+        let call = self.queue.next_call(now);
+        prop_assert_eq!(
+            call.is_some(),
+            free && waiting,
+            "a free call is used, no other"
+        );
+        if let Some(batch) = call {
+            prop_assert!(batch.len() <= LIMITS.batch_max);
+            prop_assert!(batch.iter().all(|entry| entry.key == batch[0].key));
+            prop_assert!(batch.iter().all(|entry| entry.deadline > now), "sent late");
+            prop_assert!(
+                batch.is_sorted_by_key(|entry| entry.deadline),
+                "out of order"
+            );
+            self.flying.push(batch);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, put_back: usize, rest: bool) -> Result<(), TestCaseError> {
+        let now = self.now;
+        let mut batch = self.flying.remove(0);
+        self.queue.finished();
+        let answered = batch.len().saturating_sub(put_back);
+        let (back, late): (Vec<_>, Vec<_>) = batch
+            .split_off(answered)
+            .into_iter()
+            .partition(|entry| entry.deadline > now);
+        for entry in batch.into_iter().chain(late) {
+            prop_assert!(self.left.insert(entry.item), "left twice");
+        }
+        let until = rest.then(|| now + Duration::from_millis(5));
+        if let (Some(first), Some(until)) = (back.first(), until) {
+            let coupon = first.key.coupon;
+            self.resting.retain(|rest| rest.0 != coupon);
+            self.resting.push((coupon, until));
+        }
+        self.queue.put_back(back, until);
+        Ok(())
+    }
+
+    fn settled(&self) -> Result<(), TestCaseError> {
+        let waiting: usize = self
+            .queue
             .coupons
             .values()
-            .all(|queue| !queue.entries.is_empty())
-    );
-    Ok(())
+            .map(|held| held.entries.len())
+            .sum();
+        let flying: usize = self.flying.iter().map(Vec::len).sum();
+        prop_assert_eq!(self.queue.waiting, waiting);
+        prop_assert!(waiting <= LIMITS.claims_max + LIMITS.batch_max * LIMITS.calls_max);
+        prop_assert_eq!(
+            self.pushed as usize,
+            self.left.len() + waiting + flying,
+            "one was lost"
+        );
+        prop_assert!(
+            self.queue
+                .coupons
+                .values()
+                .all(|held| !held.entries.is_empty())
+        );
+        Ok(())
+    }
 }
 
 proptest! {
+    /// Every claim leaves exactly once; the bounds hold; nothing is sent late, mixed, out of
+    /// order, or held back while a call is free.
     #[test]
     fn the_queue_keeps_its_promises(events in prop::collection::vec(event(), 0..120)) {
-        check(events)?;
+        let mut world = World::new();
+        for event in &events {
+            world.step(event)?;
+        }
+        world.settled()?;
     }
 }

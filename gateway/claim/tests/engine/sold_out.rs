@@ -1,0 +1,173 @@
+//! Sold out, answered without Redis (decision 23 among others).
+
+use std::time::Duration;
+
+use sluice_claim::outcome::ClaimOutcome;
+use sluice_domain::claim::Durability;
+use sluice_domain::reason::ReasonCode;
+use sluice_domain::terms::Users;
+
+use crate::fake::{Bench, code, published};
+
+const WINNERS: usize = 1_000;
+
+async fn sold_out() -> Bench {
+    let bench = Bench::new(published(Durability::Hot));
+    for n in (0..WINNERS).step_by(250) {
+        bench.crowd(n..n + 250).await;
+    }
+    assert_eq!(
+        bench.shop(|shop| (shop.winners.len(), shop.left)),
+        (WINNERS, 0)
+    );
+    bench
+}
+
+/// Strangers, one after the other, until the filter is there and answers for itself.
+async fn settle(bench: &Bench) {
+    for n in 1_000_000..1_000_100 {
+        assert_eq!(code(&bench.claim(n).await), ReasonCode::SoldOut);
+        let before = bench.calls();
+        assert_eq!(code(&bench.claim(n + 500).await), ReasonCode::SoldOut);
+        if bench.calls() == before {
+            return;
+        }
+        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("the filter never came");
+}
+
+#[tokio::test(start_paused = true)]
+async fn decision_23_after_a_restart_winners_get_their_claim_and_strangers_cost_nothing() {
+    let before = sold_out().await;
+    settle(&before).await;
+    let bench = before.restarted();
+    settle(&bench).await;
+    assert_eq!(
+        bench.shop(|shop| shop.winners_calls),
+        11,
+        "read once, then shared"
+    );
+
+    // Two seconds of strangers at 5,000 a second, winners among them.
+    bench.shop(|shop| shop.decide_calls.clear());
+    let strangers = 10_000;
+    for n in 0..strangers {
+        let outcome = bench.claim(2_000_000 + n).await;
+        assert_eq!(code(&outcome), ReasonCode::SoldOut);
+        tokio::time::advance(Duration::from_micros(200)).await;
+    }
+    let calls = bench.calls();
+    assert!(
+        calls * 100 <= strangers,
+        "{calls} calls for {strangers} strangers"
+    );
+
+    for n in 0..WINNERS {
+        let outcome = bench.claim(n).await;
+        assert!(
+            matches!(outcome, ClaimOutcome::Replayed(_)),
+            "{n}: {outcome:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_filter_every_caller_is_asked_about() {
+    let bench = sold_out().await;
+    bench.shop(|shop| shop.scan_skips = 1);
+    for n in 0..50 {
+        assert_eq!(code(&bench.claim(1_000_000 + n).await), ReasonCode::SoldOut);
+    }
+    assert!(bench.calls() >= 50, "a filter with a wrong count was used");
+    for n in 0..WINNERS {
+        assert!(matches!(bench.claim(n).await, ClaimOutcome::Replayed(_)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_memory_ends_in_a_second_so_new_stock_is_found() {
+    let bench = sold_out().await;
+    settle(&bench).await;
+    bench.shop(|shop| {
+        shop.left = 1_000;
+        shop.stock_seq += 1;
+    });
+    // A few strangers are taken for winners, and asked about.
+    let late = bench.crowd(3_000_000..3_000_050).await;
+    let refused = late
+        .iter()
+        .filter(|o| matches!(o, ClaimOutcome::Refused(_)));
+    assert!(refused.count() >= 40, "the memory holds for now");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let outcomes = bench.crowd(4_000_000..4_000_010).await;
+    assert!(
+        outcomes
+            .iter()
+            .all(|o| matches!(o, ClaimOutcome::Granted(_)))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_may_come_is_passed_on() {
+    let bench = sold_out().await;
+    bench.shop(|shop| shop.more_may_come = true);
+    settle(&bench).await;
+    let ClaimOutcome::Refused(refusal) = bench.claim(5_000_000).await else {
+        panic!("not refused");
+    };
+    assert!(refusal.more_may_come);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_shared_filter_is_made_again() {
+    let bench = sold_out().await;
+    settle(&bench).await;
+    let bad = bench.shop(|shop| {
+        shop.winners_calls = 0;
+        let mut bad = shop.shared_filter.clone().unwrap();
+        bad[60] ^= 1;
+        shop.shared_filter = Some(bad.clone());
+        bad
+    });
+    let other = bench.restarted();
+    settle(&other).await;
+    let (read, shared) = other.shop(|shop| (shop.winners_calls, shop.shared_filter.clone()));
+    assert!(
+        read > 0 && shared != Some(bad),
+        "made again and shared again"
+    );
+    for n in 0..WINNERS {
+        assert!(matches!(other.claim(n).await, ClaimOutcome::Replayed(_)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_filter_strangers_who_are_not_eligible_cost_nothing_either() {
+    let mut coupon = published(Durability::Hot);
+    coupon.terms.conditions.users = Users::Groups {
+        groups: vec!["vip".to_owned()],
+    };
+    let bench = Bench::new(coupon);
+    let vip = |n| {
+        let mut shopper = crate::fake::shopper(n);
+        shopper.groups = std::sync::Arc::new(["vip".into()]);
+        shopper
+    };
+    bench.shop(|shop| shop.left = 1);
+    bench.claim_as(&vip(0)).await;
+    for n in 1..100 {
+        assert_eq!(code(&bench.claim_as(&vip(n)).await), ReasonCode::SoldOut);
+        tokio::task::yield_now().await;
+    }
+    bench.shop(|shop| shop.replay_only = 0);
+    for n in 200..400 {
+        assert_eq!(code(&bench.claim(n).await), ReasonCode::NotEligible);
+    }
+    let asked = bench.shop(|shop| shop.replay_only);
+    assert!(asked <= 10, "{asked} of 200 were asked about");
+    let ClaimOutcome::Replayed(_) = bench.claim(0).await else {
+        panic!("the winner left the group and still has the claim");
+    };
+}
