@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sluice_claim::outcome::{ClaimOutcome, CouponLookup, StockLevel};
+use sluice_claim::settings::EngineSettings;
 use sluice_domain::claim::{ClaimForm, ClaimStatus, Durability};
 use sluice_domain::coupon::Lifecycle;
 use sluice_domain::reason::ReasonCode;
@@ -217,7 +218,16 @@ async fn a_coupon_is_shown_with_the_lanes_time_and_a_coarse_stock() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_threads_get_every_unit_once() {
-    let bench = std::sync::Arc::new(Bench::new(published(Durability::Hot)));
+    // Real time: on a busy machine the waits of production would shed.
+    let patient = EngineSettings {
+        decide_within: Duration::from_secs(10),
+        queue_wait: Duration::from_secs(5),
+        call_within: Duration::from_secs(5),
+        ..EngineSettings::default()
+    };
+    let shop = Bench::new(published(Durability::Hot));
+    let bench = Bench::with(shop.store.clone(), shop.reader.clone(), patient);
+    let bench = std::sync::Arc::new(bench);
     let tasks = (0..4).map(|part: usize| {
         let bench = std::sync::Arc::clone(&bench);
         tokio::spawn(async move { bench.crowd(part * 400..(part + 1) * 400).await })
