@@ -8,6 +8,8 @@ pub mod api_keys;
 pub mod audit_facts;
 pub mod audit_log;
 pub mod claims;
+#[cfg(feature = "testing")]
+pub mod conformance;
 pub mod coupons;
 pub mod error;
 pub mod lanes;

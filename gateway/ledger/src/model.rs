@@ -43,6 +43,8 @@ pub enum Fault {
     Refuse(LedgerError),
     /// The call is carried out, and its answer is lost: [`LedgerError::Unknown`].
     LoseAnswer,
+    /// Nothing goes wrong with this call: for faults that are meant for a later one.
+    Pass,
 }
 
 /// All that a model holds, at one instant.
@@ -136,7 +138,7 @@ impl ModelLedger {
                     reason: "the answer was lost".to_owned(),
                 })
             }
-            None => step(&mut locked(&self.state)),
+            Some(Fault::Pass) | None => step(&mut locked(&self.state)),
         }
     }
 }

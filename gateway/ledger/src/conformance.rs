@@ -1,0 +1,11 @@
+//! The suite that every implementation of the ledger has to pass.
+//!
+//! [`scenario`] tells the protocol's stories one by one. [`history`] runs random histories on two
+//! ledgers side by side and compares every answer, and all that can be read at the end; what
+//! differs is shrunk by proptest.
+
+pub mod history;
+pub mod sample;
+mod state;
+
+pub use state::read_all;

@@ -1,0 +1,3 @@
+//! The ledger on real files.
+
+mod conformance;
