@@ -1,0 +1,78 @@
+//! Why a phase ends a request. Small, so that phases hand it on with `?`; answered in one place.
+
+use http::StatusCode;
+use sluice_domain::reason::ReasonCode;
+
+use super::{FieldError, Problem, Reply};
+use crate::context::RequestContext;
+use crate::identity::Rejected;
+use crate::limits::Denied;
+
+/// Why a request ends before a handler.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The code says all.
+    Code(ReasonCode),
+    /// The path and query are too long.
+    UriTooLong,
+    /// The route has other methods.
+    Method {
+        /// Which.
+        allow: &'static str,
+    },
+    /// Too many requests are being handled.
+    Overloaded,
+    /// Over a request limit.
+    Limited(Denied),
+    /// Nobody we know.
+    Rejected(Rejected),
+    /// The body or a header is wrong.
+    Invalid(Vec<FieldError>),
+}
+
+impl Stop {
+    /// The answer.
+    pub(crate) fn reply(&self, context: &RequestContext) -> Reply {
+        match self {
+            Self::Code(code) => Problem::of(*code).reply(context),
+            Self::UriTooLong => Problem {
+                status: Some(StatusCode::URI_TOO_LONG),
+                ..Problem::of(ReasonCode::TooLarge)
+            }
+            .reply(context),
+            Self::Method { allow } => {
+                let mut reply = Problem::of(ReasonCode::MethodNotAllowed).reply(context);
+                reply.allow = Some(allow);
+                reply
+            }
+            Self::Overloaded => super::overloaded(context),
+            Self::Limited(denied) => super::rate_limited(*denied, context),
+            Self::Rejected(rejected) => Problem {
+                detail: Some(match rejected {
+                    Rejected::Missing => "Send a token or a pass as Authorization: Bearer.",
+                    Rejected::Invalid => "The token or pass is not valid.",
+                    Rejected::Expired => "The token or pass has expired.",
+                }),
+                ..Problem::of(ReasonCode::LoginRequired)
+            }
+            .reply(context),
+            Self::Invalid(errors) => Problem {
+                errors,
+                ..Problem::of(ReasonCode::InvalidRequest)
+            }
+            .reply(context),
+        }
+    }
+}
+
+impl From<Denied> for Stop {
+    fn from(denied: Denied) -> Self {
+        Self::Limited(denied)
+    }
+}
+
+impl From<Rejected> for Stop {
+    fn from(rejected: Rejected) -> Self {
+        Self::Rejected(rejected)
+    }
+}

@@ -1,0 +1,222 @@
+//! The phases of a request, in order.
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, header};
+use hyper::body::Body as HttpBody;
+use sluice_domain::reason::ReasonCode;
+
+use crate::caller;
+use crate::claims::Claims;
+use crate::context::RequestContext;
+use crate::handlers;
+use crate::identity::{Caller, Rejected};
+use crate::limits::{self, Denied, LimiterKind};
+use crate::metrics::{Metrics, Shed};
+use crate::parse;
+use crate::respond::{self, Body, Reply, Stop};
+use crate::route::Route;
+use crate::server::Edge;
+
+/// Answers one request. Whatever happens inside, there is an answer.
+pub(crate) async fn answer<C, B>(
+    edge: &Edge<C>,
+    peer: IpAddr,
+    request: Request<B>,
+) -> Response<Body>
+where
+    C: Claims,
+    B: HttpBody<Data = Bytes> + Send + Unpin,
+{
+    let (parts, body) = request.into_parts();
+    // Request id: first of all, so that every answer has one.
+    let context = RequestContext::of(&parts.headers, &edge.entropy);
+    // Route: by the path alone, so that metrics know it whatever comes.
+    let route = Route::of(parts.uri.path());
+    // A defect in one request is answered, counted and logged; its neighbours go on.
+    let phases = AssertUnwindSafe(run(edge, peer, &parts, body, route, &context));
+    let reply = match phases.catch_unwind().await {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(stop)) => stop.reply(&context),
+        Err(_panic) => {
+            edge.metrics.panics.increment(1);
+            Stop::Code(ReasonCode::Internal).reply(&context)
+        }
+    };
+    // Respond: the same headers, metrics and log line for every answer.
+    let took = context.started.elapsed();
+    edge.metrics
+        .answered(route, &parts.method, reply.status, took);
+    log(edge, route, &reply, took, &context);
+    let cors_origin = edge.cors.allowed(&parts.headers);
+    respond::finish(reply, &parts.method, cors_origin, &context)
+}
+
+async fn run<C, B>(
+    edge: &Edge<C>,
+    peer: IpAddr,
+    parts: &Parts,
+    body: B,
+    route: Route<'_>,
+    context: &RequestContext,
+) -> Result<Reply, Stop>
+where
+    C: Claims,
+    B: HttpBody<Data = Bytes> + Send + Unpin,
+{
+    // Head: within limits before anything is read from it.
+    parse::check_head(parts, &edge.settings)?;
+
+    // Method: what a route does not have costs nothing more than a look.
+    if let Some(reply) = check_method(parts, route)? {
+        return Ok(reply);
+    }
+
+    // Admit: a slot among the requests in flight, then the address's bucket. Both before the
+    // signature, which is the dearest step that a stranger can cause.
+    let _slot = Slot::take(&edge.in_flight, edge.settings.in_flight_max, &edge.metrics)?;
+    let address = limits::client_address(peer, &edge.settings.trusted_proxies, &parts.headers);
+    if let Some(limits) = &edge.limits {
+        count(edge, LimiterKind::Address, limits.check_address(address))?;
+    }
+
+    // Identify: who calls, and that user's and device's buckets. Before the body is read, so that
+    // strangers cannot make us wait for one.
+    let caller = match route {
+        Route::Coupon { .. } | Route::Unknown => None,
+        Route::Passes | Route::Claim { .. } | Route::ClaimStatus { .. } => {
+            Some(identify(edge, parts)?)
+        }
+    };
+
+    // Parse: the body and the idempotency key.
+    let key = if parts.method == Method::POST {
+        parse::read_post(&parts.headers, body, &edge.settings).await?
+    } else {
+        None
+    };
+
+    // Handle.
+    match (route, caller) {
+        (Route::Claim { coupon }, Some(caller)) => {
+            Ok(handlers::claim::handle(edge, coupon, &caller, address, key, context).await)
+        }
+        (Route::ClaimStatus { claim }, Some(caller)) => {
+            Ok(handlers::claim_status::handle(edge, claim, &caller, context).await)
+        }
+        (Route::Passes, Some(caller)) => {
+            Ok(handlers::pass::handle(&edge.identity, &caller, context))
+        }
+        (Route::Coupon { coupon }, _) => Ok(handlers::coupon::handle(edge, coupon, context).await),
+        (Route::Unknown, _) => Err(Stop::Code(ReasonCode::NotFound)),
+        (Route::Claim { .. } | Route::ClaimStatus { .. } | Route::Passes, None) => {
+            Err(Stop::Rejected(Rejected::Missing))
+        }
+    }
+}
+
+/// Unknown routes, `OPTIONS` and methods that a route does not have.
+fn check_method(parts: &Parts, route: Route<'_>) -> Result<Option<Reply>, Stop> {
+    if route == Route::Unknown {
+        return Err(Stop::Code(ReasonCode::NotFound));
+    }
+    let allow = route.allow();
+    if parts.method == Method::OPTIONS {
+        let mut reply = Reply::empty(StatusCode::NO_CONTENT);
+        reply.allow = Some(allow);
+        reply.preflight = parts
+            .headers
+            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        return Ok(Some(reply));
+    }
+    if route.has(&parts.method) {
+        Ok(None)
+    } else {
+        Err(Stop::Method { allow })
+    }
+}
+
+fn identify<C: Claims>(edge: &Edge<C>, parts: &Parts) -> Result<Caller, Stop> {
+    let caller = caller::identify(&parts.headers, &edge.identity)?;
+    if let Some(limits) = &edge.limits {
+        let shopper = &caller.shopper;
+        count(
+            edge,
+            LimiterKind::User,
+            limits.check_user(shopper.user.as_bytes()),
+        )?;
+        if let Some(device) = &shopper.device {
+            let decided = limits.check_device(device.as_bytes());
+            count(edge, LimiterKind::Device, decided)?;
+        }
+    }
+    Ok(caller)
+}
+
+fn count<C: Claims>(
+    edge: &Edge<C>,
+    limiter: LimiterKind,
+    decided: Result<(), Denied>,
+) -> Result<(), Stop> {
+    edge.metrics.limited(limiter, decided.is_ok());
+    decided.map_err(Stop::from)
+}
+
+/// A place among the requests in flight; given back when dropped, also when the client goes away.
+struct Slot<'a> {
+    in_flight: &'a AtomicUsize,
+    metrics: &'a Metrics,
+}
+
+impl<'a> Slot<'a> {
+    fn take(
+        in_flight: &'a AtomicUsize,
+        in_flight_max: usize,
+        metrics: &'a Metrics,
+    ) -> Result<Self, Stop> {
+        // Relaxed: a cap needs no order with anything else.
+        let before = in_flight.fetch_add(1, Ordering::Relaxed);
+        metrics.in_flight.increment(1.0);
+        let slot = Self { in_flight, metrics };
+        if before < in_flight_max {
+            Ok(slot)
+        } else {
+            metrics.shed(Shed::InFlight);
+            Err(Stop::Overloaded)
+        }
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.in_flight.decrement(1.0);
+    }
+}
+
+/// One line for one request in so many, and for every defect. Never a user, a token or a path.
+fn log<C: Claims>(
+    edge: &Edge<C>,
+    route: Route<'_>,
+    reply: &Reply,
+    took: std::time::Duration,
+    context: &RequestContext,
+) {
+    let one_in = u64::from(edge.settings.access_log_one_in);
+    let sampled = one_in > 0 && context.seed % one_in == 0;
+    let (_index, route) = route.label();
+    let status = reply.status.as_u16();
+    let reason = reply.reason.map_or("", ReasonCode::as_str);
+    let request_id = context.request_id.as_str();
+    let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    if reply.status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(request_id, route, status, took_us, "a handler panicked");
+    } else if sampled {
+        tracing::info!(request_id, route, status, reason, took_us, "request");
+    }
+}

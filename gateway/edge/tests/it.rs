@@ -1,0 +1,12 @@
+//! The data plane over real sockets, with a fake claim engine.
+
+mod it {
+    mod bad_requests;
+    mod catalogue;
+    mod claims;
+    mod connections;
+    mod harness;
+    mod http2;
+    mod identity;
+    mod limits;
+}

@@ -1,0 +1,406 @@
+//! A server with a fake engine, keys in a folder of its own, a clock that stands still, and a
+//! client that sends exactly the bytes it is told to.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sluice_claim::outcome::{
+    ClaimOutcome, ClaimView, CouponLookup, LookupOutcome, Refusal, Unavailable,
+};
+use sluice_domain::claim::{ClaimStatus, Durability};
+use sluice_domain::eligibility::Shopper;
+use sluice_domain::id::{ClaimId, CouponId, UserId, Version};
+use sluice_domain::reason::{Reason, ReasonCode};
+use sluice_domain::time::Timestamp;
+use sluice_edge::claims::Claims;
+use sluice_edge::identity::sign::{DevKeyFiles, DevSigner, generate_dev_keys};
+use sluice_edge::identity::{Identity, IdentitySettings};
+use sluice_edge::limits::slice::QuotaSource;
+use sluice_edge::server::{Drained, Edge};
+use sluice_edge::settings::EdgeSettings;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+pub(crate) const ISSUER: &str = "https://issuer.test";
+pub(crate) const AUDIENCE: &str = "sluice";
+/// The clock's start, in seconds.
+pub(crate) const NOW_S: u64 = 1_800_000_000;
+
+/// What a coupon of the fake does.
+pub(crate) const GRANTS: CouponId = CouponId(1);
+pub(crate) const SOLD_OUT: CouponId = CouponId(2);
+pub(crate) const PANICS: CouponId = CouponId(3);
+pub(crate) const PENDING: CouponId = CouponId(4);
+pub(crate) const UNKNOWN_OUTCOME: CouponId = CouponId(5);
+pub(crate) const NOT_STARTED: CouponId = CouponId(6);
+pub(crate) const WAITS: CouponId = CouponId(7);
+pub(crate) const NOT_ELIGIBLE: CouponId = CouponId(8);
+
+/// The fake engine.
+#[derive(Clone, Default)]
+pub(crate) struct Fake(Arc<FakeState>);
+
+#[derive(Default)]
+pub(crate) struct FakeState {
+    claimed: Mutex<HashSet<ClaimId>>,
+    pub(crate) calls: AtomicUsize,
+    pub(crate) last_address: Mutex<Option<IpAddr>>,
+    pub(crate) last_key: Mutex<Option<String>>,
+    pub(crate) last_shopper: Mutex<Option<Shopper>>,
+    /// Rings when a claim of [`WAITS`] has begun.
+    pub(crate) begun: Notify,
+    /// Lets one claim of [`WAITS`] go on.
+    pub(crate) release: Notify,
+}
+
+pub(crate) fn view(coupon: CouponId, user: UserId) -> ClaimView {
+    let mut hash = [0; 12];
+    let name = user.as_bytes();
+    let length = name.len().min(12);
+    hash[..length].copy_from_slice(&name[..length]);
+    ClaimView {
+        claim_id: ClaimId::new(coupon, hash),
+        coupon,
+        user,
+        version: Version(3),
+        durability: Durability::Ledger,
+        granted_at: Timestamp::from_millis(1_800_000_000_120),
+        valid_from: Timestamp::from_millis(1_800_000_000_120),
+        expires_at: Some(Timestamp::from_millis(1_800_604_800_000)),
+        status: ClaimStatus::Usable,
+    }
+}
+
+impl Claims for Fake {
+    async fn claim(
+        &self,
+        coupon: CouponId,
+        shopper: &Shopper,
+        address: IpAddr,
+        key: Option<&str>,
+    ) -> ClaimOutcome {
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
+        *self.0.last_address.lock().unwrap() = Some(address);
+        *self.0.last_key.lock().unwrap() = key.map(str::to_owned);
+        *self.0.last_shopper.lock().unwrap() = Some(shopper.clone());
+        let view = view(coupon, shopper.user);
+        match coupon {
+            SOLD_OUT => ClaimOutcome::Refused(Refusal::of(ReasonCode::SoldOut)),
+            PANICS => panic!("the fake was told to"),
+            PENDING => ClaimOutcome::Pending(view.claim_id),
+            UNKNOWN_OUTCOME => ClaimOutcome::Unavailable(Unavailable::unknown(2_000)),
+            NOT_STARTED => ClaimOutcome::Refused(Refusal {
+                starts_at: Some(Timestamp::from_millis(1_800_000_060_000)),
+                ..Refusal::of(ReasonCode::NotStarted)
+            }),
+            NOT_ELIGIBLE => ClaimOutcome::Refused(Refusal {
+                reasons: vec![Reason {
+                    code: ReasonCode::NotEligible,
+                    condition: "users",
+                    expected: "a member of \"vip\"".to_owned(),
+                    actual: "a member of none".to_owned(),
+                    gap: None,
+                    fix: None,
+                    terms_version: Version(3),
+                }],
+                ..Refusal::of(ReasonCode::NotEligible)
+            }),
+            GRANTS | WAITS => {
+                if coupon == WAITS {
+                    self.0.begun.notify_one();
+                    self.0.release.notified().await;
+                }
+                if self.0.claimed.lock().unwrap().insert(view.claim_id) {
+                    ClaimOutcome::Granted(view)
+                } else {
+                    ClaimOutcome::Replayed(view)
+                }
+            }
+            _ => ClaimOutcome::Refused(Refusal::of(ReasonCode::NotFound)),
+        }
+    }
+
+    async fn lookup(&self, claim: ClaimId, user: &UserId) -> LookupOutcome {
+        let view = view(claim.coupon(), *user);
+        if view.claim_id == claim && self.0.claimed.lock().unwrap().contains(&claim) {
+            LookupOutcome::Found(view)
+        } else {
+            LookupOutcome::NotFound
+        }
+    }
+
+    async fn coupon(&self, _coupon: CouponId) -> CouponLookup {
+        CouponLookup::NotFound
+    }
+}
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) fake: Arc<FakeState>,
+    pub(crate) signer: DevSigner,
+    pub(crate) keys: DevKeyFiles,
+    pub(crate) identity: Arc<Identity>,
+    clock_ms: Arc<AtomicI64>,
+    shutdown: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Drained>,
+    folder: tempfile::TempDir,
+}
+
+/// Settings in which no test meets a limit by accident.
+pub(crate) fn settings() -> EdgeSettings {
+    let mut settings = EdgeSettings::default();
+    settings.limits.enabled = false;
+    settings.access_log_one_in = 1;
+    settings
+}
+
+pub(crate) fn signer_of(keys: &DevKeyFiles) -> DevSigner {
+    DevSigner::from_file(&keys.token_key, ISSUER, AUDIENCE)
+        .unwrap()
+        .with_pass_keys(&keys.pass_keys)
+        .unwrap()
+}
+
+pub(crate) fn shopper(user: &str) -> Shopper {
+    Shopper {
+        user: UserId::new(user).unwrap(),
+        groups: [].into(),
+        is_new: None,
+        verified: [].into(),
+        device: None,
+    }
+}
+
+impl Server {
+    pub(crate) async fn start(settings: EdgeSettings) -> Self {
+        Self::start_with(settings, None, |identity| identity).await
+    }
+
+    pub(crate) async fn start_with(
+        settings: EdgeSettings,
+        quota: Option<Arc<dyn QuotaSource>>,
+        change: impl FnOnce(IdentitySettings) -> IdentitySettings,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = generate_dev_keys(folder.path()).unwrap();
+        let identity_settings = change(IdentitySettings::new(
+            ISSUER,
+            AUDIENCE,
+            keys.jwks.clone(),
+            keys.pass_keys.clone(),
+        ));
+        let now_ms = i64::try_from(NOW_S * 1_000).unwrap();
+        let clock_ms = Arc::new(AtomicI64::new(now_ms));
+        let clock = {
+            let clock_ms = Arc::clone(&clock_ms);
+            Arc::new(move || Timestamp::from_millis(clock_ms.load(Ordering::SeqCst)))
+        };
+        let identity = Arc::new(Identity::open(identity_settings, clock).unwrap());
+        let fake = Fake::default();
+        let edge = Edge::new(fake.clone(), Arc::clone(&identity), settings, quota).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (shutdown, ended) = oneshot::channel();
+        let task = tokio::spawn(edge.serve(listener, async move {
+            // A dropped sender is a shutdown too.
+            let _either = ended.await;
+        }));
+        Self {
+            address,
+            fake: fake.0,
+            signer: signer_of(&keys),
+            keys,
+            identity,
+            clock_ms,
+            shutdown: Some(shutdown),
+            task,
+            folder,
+        }
+    }
+
+    pub(crate) fn advance(&self, seconds: i64) {
+        self.clock_ms.fetch_add(seconds * 1_000, Ordering::SeqCst);
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn token(&self, user: &str) -> String {
+        self.signer
+            .sign_token(&shopper(user), NOW_S + 86_400)
+            .unwrap()
+    }
+
+    pub(crate) fn pass(&self, user: &str) -> String {
+        self.signer
+            .sign_pass(&shopper(user), NOW_S + 3_600)
+            .unwrap()
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client::new(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) async fn send(&self, request: &str) -> Answer {
+        let mut client = self.connect().await;
+        client.write(request.as_bytes()).await;
+        client.read().await
+    }
+
+    /// A claim by a pass.
+    pub(crate) async fn claim(&self, coupon: CouponId, user: &str) -> Answer {
+        self.send(&claim_request(coupon, &self.pass(user), ""))
+            .await
+    }
+
+    pub(crate) fn shut_down(&mut self) {
+        drop(self.shutdown.take());
+    }
+
+    pub(crate) async fn drained(self) -> Drained {
+        self.task.await.unwrap()
+    }
+}
+
+/// A claim request; `more` are header lines, each with its line end.
+pub(crate) fn claim_request(coupon: CouponId, credential: &str, more: &str) -> String {
+    format!(
+        "POST /v1/coupons/{coupon}/claims HTTP/1.1\r\nHost: t\r\n\
+         Authorization: Bearer {credential}\r\n{more}Content-Length: 0\r\n\r\n"
+    )
+}
+
+/// A client that keeps what it read beyond an answer.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: String,
+}
+
+impl Client {
+    pub(crate) const fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Reads one whole answer, of a request that was not HEAD.
+    pub(crate) async fn read(&mut self) -> Answer {
+        self.read_answer(true).await.expect("an answer")
+    }
+
+    /// Reads the head of an answer that has no body.
+    pub(crate) async fn read_head(&mut self) -> Answer {
+        self.read_answer(false).await.expect("an answer")
+    }
+
+    /// Reads one whole answer, or `None` where the server closed instead.
+    pub(crate) async fn try_read(&mut self) -> Option<Answer> {
+        self.read_answer(true).await
+    }
+
+    /// Reads to the end of the stream; what came.
+    pub(crate) async fn read_to_end(&mut self) -> Vec<u8> {
+        let mut rest = std::mem::take(&mut self.buffer);
+        let read = self.stream.read_to_end(&mut rest);
+        tokio::time::timeout(Duration::from_secs(20), read)
+            .await
+            .expect("the server closes")
+            .expect("and does not reset");
+        rest
+    }
+
+    async fn read_answer(&mut self, has_body: bool) -> Option<Answer> {
+        loop {
+            if let Some(answer) = self.parse(has_body) {
+                return Some(answer);
+            }
+            let mut chunk = [0; 4096];
+            let read = self.stream.read(&mut chunk);
+            let count = tokio::time::timeout(Duration::from_secs(20), read)
+                .await
+                .expect("an answer in time")
+                .ok()?;
+            if count == 0 {
+                return None;
+            }
+            self.buffer.extend_from_slice(&chunk[..count]);
+        }
+    }
+
+    fn parse(&mut self, has_body: bool) -> Option<Answer> {
+        let end = self.buffer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
+        let head = String::from_utf8(self.buffer[..end].to_vec()).unwrap();
+        let mut answer = Answer {
+            status: head.get(9..12)?.parse().unwrap(),
+            head,
+            body: String::new(),
+        };
+        let length: usize = match answer.header("content-length") {
+            Some(text) if has_body => text.parse().unwrap(),
+            _ => 0,
+        };
+        let body = self.buffer.get(end..end + length)?;
+        answer.body = String::from_utf8(body.to_vec()).unwrap();
+        self.buffer.drain(..end + length);
+        Some(answer)
+    }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
+    }
+
+    /// Asserts that this is a problem of this status and code, with all its fields.
+    #[track_caller]
+    pub(crate) fn assert_problem(&self, status: u16, code: &str) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
+        let json = self.json();
+        assert_eq!(json["type"], format!("urn:sluice:reason:{code}"));
+        assert_eq!(json["code"], code);
+        assert_eq!(json["status"], status);
+        assert!(json["title"].is_string() && json["detail"].is_string());
+        assert_eq!(
+            json["request_id"].as_str(),
+            self.header("x-request-id"),
+            "{self:?}"
+        );
+        assert_eq!(self.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(self.header("server"), None);
+    }
+}
