@@ -1,0 +1,24 @@
+//! The admin API over real HTTP, on the in-memory models of ledger and hot state.
+
+#[path = "it/audit.rs"]
+mod audit;
+#[path = "it/coupons.rs"]
+mod coupons;
+#[path = "it/http.rs"]
+mod http;
+#[path = "it/idempotency.rs"]
+mod idempotency;
+#[path = "it/keeper.rs"]
+mod keeper;
+#[path = "it/keys.rs"]
+mod keys;
+#[path = "it/openapi.rs"]
+mod openapi;
+#[path = "it/publishing.rs"]
+mod publishing;
+#[path = "it/refusals.rs"]
+mod refusals;
+#[path = "it/system.rs"]
+mod system;
+#[path = "it/world.rs"]
+mod world;
