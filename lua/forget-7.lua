@@ -10,6 +10,7 @@
 local lane, refusal = enter(ARGV[1], ARGV[2])
 if not lane then return refusal end
 redis.call('HINCRBY', KEYS[1], 'known', redis.call('HSET', KEYS[2], ARGV[3], 'retired'))
-redis.call('HINCRBY', KEYS[1], 'hydrated', -redis.call('SREM', KEYS[3], ARGV[3]))
+-- Not a unary minus: of 0 that is "-0", which is no integer to Redis.
+redis.call('HINCRBY', KEYS[1], 'hydrated', 0 - redis.call('SREM', KEYS[3], ARGV[3]))
 redis.call('UNLINK', KEYS[4], KEYS[5], KEYS[6], KEYS[7])
 return { DONE }

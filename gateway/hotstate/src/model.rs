@@ -39,7 +39,7 @@ mod state;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sluice_claim::port::StoreError;
+use sluice_claim::port::{NotReady, StoreError};
 use sluice_domain::id::{Epoch, LaneId};
 use sluice_domain::lane::LaneCount;
 use sluice_domain::time::Timestamp;
@@ -166,18 +166,16 @@ impl ModelHotState {
 // === impl Shared ===
 
 impl Shared {
-    /// The epoch that a call of claims carries: learned, or read from the lane the first time.
-    fn call_epoch(&mut self, lane: LaneId) -> Epoch {
-        if let Some(&epoch) = self.learned.get(&lane) {
-            return epoch;
-        }
-        match self.world.lane(lane).and_then(|keys| keys.hash.as_ref()) {
-            Some(hash) => {
-                let epoch = hash.epoch;
-                self.learned.insert(lane, epoch);
-                epoch
-            }
-            None => Epoch(0),
-        }
+    /// The epoch that a call of claims carries. Without one nobody is served.
+    fn call_epoch(&self, lane: LaneId) -> Result<Epoch, StoreError> {
+        self.learned
+            .get(&lane)
+            .copied()
+            .filter(|&epoch| epoch > Epoch(0))
+            .ok_or(StoreError::LaneNotReady {
+                lane,
+                epoch: Epoch(0),
+                reason: NotReady::Recovering,
+            })
     }
 }

@@ -85,15 +85,21 @@ pub(super) fn proven(
     keys: &LaneKeys,
     server: Server,
     lane: LaneId,
-    epoch: Epoch,
     coupon: CouponId,
     proof: SoldOutProof,
 ) -> Result<Option<&CouponKeys>, StoreError> {
-    let (hash, current) = prologue::serving(keys, server, lane, epoch)?;
+    let current = match prologue::serving(keys, server, lane, proof.epoch) {
+        Ok((_hash, current)) => current,
+        // A proof is of an epoch: another one has none of it.
+        Err(StoreError::LaneNotReady {
+            reason: NotReady::Epoch(_),
+            ..
+        }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let stands = |coupon: &CouponHash| {
         coupon.ready
             && coupon.is_final
-            && hash.epoch == proof.epoch
             && coupon.published.revision == proof.revision
             && coupon.stock_seq == proof.stock_seq
             && coupon.users as u64 == proof.users
@@ -130,13 +136,13 @@ pub(super) fn stored_filter(coupon: &CouponKeys, proof: SoldOutProof) -> Option<
 pub(super) fn store_filter(
     keys: &mut LaneKeys,
     server: Server,
-    (lane, epoch): (LaneId, Epoch),
+    lane: LaneId,
     coupon: CouponId,
     proof: SoldOutProof,
     filter: Vec<u8>,
 ) -> Result<(), StoreError> {
-    if proven(keys, server, lane, epoch, coupon, proof)?.is_some() {
-        keys.epoch_mut(epoch).coupon_mut(coupon).filter = Some((proof, filter));
+    if proven(keys, server, lane, coupon, proof)?.is_some() {
+        keys.epoch_mut(proof.epoch).coupon_mut(coupon).filter = Some((proof, filter));
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ pub enum ModelOp {
     Claims,
 }
 
-/// One Redis key of the epoch in force (or the lane hash itself).
+/// One Redis key of an epoch (or the lane hash itself).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ModelKey {
     /// The lane hash.
@@ -168,9 +168,9 @@ impl ModelHotState {
     }
 
     /// One key is gone (a slot move given up half-way, an `UNLINK` by hand).
-    pub fn lose_key(&self, lane: LaneId, key: ModelKey) {
+    pub fn lose_key(&self, lane: LaneId, epoch: Epoch, key: ModelKey) {
         if let Some(keys) = self.shared().world.lanes.get_mut(usize::from(lane.0)) {
-            lose(keys, key);
+            lose(keys, epoch, key);
         }
     }
 
@@ -205,12 +205,12 @@ impl World {
     }
 }
 
-fn lose(keys: &mut LaneKeys, key: ModelKey) {
-    let Some(epoch) = keys.hash.as_ref().map(|hash| hash.epoch) else {
-        return;
-    };
+fn lose(keys: &mut LaneKeys, epoch: Epoch, key: ModelKey) {
     if key == ModelKey::Lane {
         keys.hash = None;
+        return;
+    }
+    if !keys.epochs.contains_key(&epoch) {
         return;
     }
     let current = keys.epoch_mut(epoch);

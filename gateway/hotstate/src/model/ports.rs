@@ -21,7 +21,7 @@ use crate::lane_store::{
 impl ClaimStore for ModelHotState {
     async fn decide(&self, call: ClaimCall) -> Result<ClaimReply, StoreError> {
         self.run(ModelOp::Decide, move |shared, server| {
-            let epoch = shared.call_epoch(call.lane);
+            let epoch = shared.call_epoch(call.lane)?;
             let cap = shared.outbox_cap;
             shared.world.transition(call.lane, |keys| {
                 claim::decide(keys, server, epoch, cap, &call)
@@ -36,7 +36,7 @@ impl ClaimStore for ModelHotState {
         coupon: CouponId,
     ) -> Result<DefinitionAnswer, StoreError> {
         self.run(ModelOp::Definition, move |shared, server| {
-            let epoch = shared.call_epoch(lane);
+            let epoch = shared.call_epoch(lane)?;
             claim::definition(shared.world.existing(lane)?, server, lane, epoch, coupon)
         })
         .await
@@ -50,9 +50,8 @@ impl ClaimStore for ModelHotState {
         cursor: u64,
     ) -> Result<Option<WinnersPage>, StoreError> {
         self.run(ModelOp::Winners, move |shared, server| {
-            let epoch = shared.call_epoch(lane);
             let keys = shared.world.existing(lane)?;
-            let held = claim::proven(keys, server, lane, epoch, coupon, proof)?;
+            let held = claim::proven(keys, server, lane, coupon, proof)?;
             Ok(held.map(|coupon| claim::winners(coupon, cursor)))
         })
         .await
@@ -65,9 +64,8 @@ impl ClaimStore for ModelHotState {
         proof: SoldOutProof,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         self.run(ModelOp::LoadFilter, move |shared, server| {
-            let epoch = shared.call_epoch(lane);
             let keys = shared.world.existing(lane)?;
-            let held = claim::proven(keys, server, lane, epoch, coupon, proof)?;
+            let held = claim::proven(keys, server, lane, coupon, proof)?;
             Ok(held.and_then(|coupon| claim::stored_filter(coupon, proof)))
         })
         .await
@@ -81,9 +79,8 @@ impl ClaimStore for ModelHotState {
         filter: Vec<u8>,
     ) -> Result<(), StoreError> {
         self.run(ModelOp::StoreFilter, move |shared, server| {
-            let epoch = shared.call_epoch(lane);
             shared.world.transition(lane, |keys| {
-                claim::store_filter(keys, server, (lane, epoch), coupon, proof, filter)
+                claim::store_filter(keys, server, lane, coupon, proof, filter)
             })?
         })
         .await
@@ -102,7 +99,9 @@ impl LaneStore for ModelHotState {
     }
 
     fn learn_epoch(&self, lane: LaneId, epoch: Epoch) {
-        self.shared().learned.insert(lane, epoch);
+        let mut shared = self.shared();
+        let known = shared.learned.entry(lane).or_default();
+        *known = epoch.max(*known);
     }
 
     async fn take(
@@ -179,6 +178,9 @@ impl LaneStore for ModelHotState {
 
     async fn sweep_epoch(&self, lane: LaneId, ended: Epoch) -> Result<bool, StoreError> {
         self.run(ModelOp::SweepEpoch, move |shared, server| {
+            if shared.world.existing(lane)?.has_none_of(ended) {
+                return Ok(true);
+            }
             prologue::readable(shared.world.existing(lane)?, server, lane)?;
             shared
                 .world

@@ -193,6 +193,11 @@ impl LaneKeys {
                 .all(|(now, then)| now.0 == then.0 && Arc::ptr_eq(now.1, then.1))
     }
 
+    /// Whether nothing is left of an epoch.
+    pub(super) fn has_none_of(&self, epoch: Epoch) -> bool {
+        self.epochs.get(&epoch).is_none_or(|keys| keys.is_empty())
+    }
+
     /// The keys of the epoch in force, to read.
     pub(super) fn current(&self) -> Option<&EpochKeys> {
         let epoch = self.hash.as_ref()?.epoch;
@@ -227,6 +232,17 @@ impl LaneKeys {
 // === impl EpochKeys ===
 
 impl EpochKeys {
+    /// Whether Redis would have no key of this epoch.
+    fn is_empty(&self) -> bool {
+        self.coupons.is_empty()
+            && self.definitions.is_empty()
+            && self.out.is_empty()
+            && self.mark.is_none()
+            && self.refused.is_empty()
+            && self.known.is_empty()
+            && self.hydrated.is_empty()
+    }
+
     pub(super) fn coupon(&self, coupon: CouponId) -> Option<&CouponKeys> {
         self.coupons.get(&coupon).map(Arc::as_ref)
     }

@@ -1,0 +1,1 @@
+//! Stories, one per rule of the protocol.
