@@ -2,6 +2,8 @@
 //!
 //! The files are never edited. A new format adds files; the old ones stay.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use sluice_domain::change;
 use sluice_domain::claim::Durability;
 use sluice_domain::coupon::Coupon;

@@ -5,7 +5,10 @@ use super::*;
 fn golden_values() {
     let lanes = LaneCount::new(16).unwrap();
     let found: Vec<u16> = (0..16).map(|id| lanes.lane_of(CouponId(id)).0).collect();
-    assert_eq!(found, [13, 15, 1, 7, 5, 3, 10, 12, 7, 13, 12, 12, 3, 5, 9, 12]);
+    assert_eq!(
+        found,
+        [13, 15, 1, 7, 5, 3, 10, 12, 7, 13, 12, 12, 3, 5, 9, 12]
+    );
 }
 
 #[test]
