@@ -1,5 +1,6 @@
 //! The engine: what the edge calls. One verb per file.
 
+mod acknowledge;
 mod claim;
 mod coupon;
 mod lookup;

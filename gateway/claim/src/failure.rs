@@ -2,7 +2,7 @@
 
 use sluice_domain::reason::ReasonCode;
 
-use crate::outcome::Unavailable;
+use crate::outcome::{ClaimOutcome, Unavailable};
 use crate::port::{KeeperRequests, StoreError};
 
 /// When to come back after a fault that passes quickly.
@@ -46,6 +46,12 @@ impl Failure {
             Self::SetAside => Unavailable::not_applied(ReasonCode::Recovering, SOON_MS),
             Self::Unknown => Unavailable::unknown(SOON_MS),
         }
+    }
+}
+
+impl From<Failure> for ClaimOutcome {
+    fn from(failure: Failure) -> Self {
+        Self::Unavailable(failure.answer())
     }
 }
 

@@ -4,21 +4,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use sluice_domain::claim::{ClaimForm, Durability, GrantRecord};
+use sluice_domain::claim::ClaimForm;
 use sluice_domain::eligibility::Shopper;
-use sluice_domain::id::{ClaimId, CouponId, EntryNumber, Epoch, LaneId, UserId};
+use sluice_domain::id::{ClaimId, CouponId, LaneId, UserId};
 use sluice_domain::published::Published;
 use sluice_domain::reason::{Reason, ReasonCode};
 use sluice_domain::time::Timestamp;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::{Engine, view};
 use crate::batcher::{BatchKey, Decided};
 use crate::clock::LaneTime;
 use crate::definitions::{Definition, LiveCoupon};
-use crate::durability::{self, Waited};
 use crate::failure::Failure;
-use crate::outcome::{ClaimOutcome, ClaimView, Refusal, Unavailable};
+use crate::outcome::{ClaimOutcome, Refusal};
 use crate::port::{ClaimAnswer, ClaimRequest, ClaimStore};
 use crate::sold_out::Local;
 
@@ -26,13 +25,14 @@ use crate::sold_out::Local;
 const ROUNDS_MAX: usize = 3;
 
 /// Who asks for what.
-struct Asked<'a> {
-    coupon: CouponId,
-    lane: LaneId,
-    shopper: &'a Shopper,
+pub(super) struct Asked<'a> {
+    pub(super) coupon: CouponId,
+    pub(super) lane: LaneId,
+    pub(super) shopper: &'a Shopper,
     address: IpAddr,
     key: Option<&'a str>,
-    deadline: Instant,
+    /// When the decision has to be there.
+    pub(super) deadline: Instant,
 }
 
 /// What pure eligibility says.
@@ -80,7 +80,7 @@ impl<S: ClaimStore> Engine<S> {
                 Round::Again(bound) => not_before = bound.or(not_before),
             }
         }
-        let outcome = unavailable(Failure::Warming);
+        let outcome = Failure::Warming.into();
         self.shared.metrics.claim(&outcome);
         outcome
     }
@@ -97,7 +97,7 @@ impl<S: ClaimStore> Engine<S> {
                 return Round::Over(self.claim_retired(asked, &published).await);
             }
             Definition::Unknown => return refused(Refusal::of(ReasonCode::NotFound)),
-            Definition::Failed(failure) => return Round::Over(unavailable(failure)),
+            Definition::Failed(failure) => return Round::Over(failure.into()),
         };
         let published = live.rules.published();
 
@@ -130,7 +130,7 @@ impl<S: ClaimStore> Engine<S> {
             .decide(asked.lane, key, request, sold_out, asked.deadline);
         let decided = match decision.await {
             Ok(decided) => decided,
-            Err(failure) => return Round::Over(unavailable(failure)),
+            Err(failure) => return Round::Over(failure.into()),
         };
 
         // What it said, and for a grant: the wait until it is worth its class.
@@ -216,10 +216,12 @@ impl<S: ClaimStore> Engine<S> {
             ClaimAnswer::Granted(record) => {
                 let seen = record.ticket.0.saturating_add(1);
                 live.notes.tickets_seen.fetch_max(seen, Ordering::Relaxed);
-                return self.acknowledge(live, asked, record, decided, false).await;
+                let said = self.acknowledge(live, asked, record, decided, false);
+                return Round::Over(said.await);
             }
             ClaimAnswer::Replayed(record) => {
-                return self.acknowledge(live, asked, record, decided, true).await;
+                let said = self.acknowledge(live, asked, record, decided, true);
+                return Round::Over(said.await);
             }
             ClaimAnswer::NoClaim => {
                 return match eligible {
@@ -237,7 +239,7 @@ impl<S: ClaimStore> Engine<S> {
             ClaimAnswer::SoldOut(proof) => return refused(sold_out_refusal(proof.more_may_come)),
             // The lane does not pass these on: it sends the claim again, or gives it up.
             ClaimAnswer::OpensSoon { .. } | ClaimAnswer::NextLease | ClaimAnswer::NeedLease => {
-                return Round::Over(unavailable(Failure::Warming));
+                return Round::Over(Failure::Warming.into());
             }
             ClaimAnswer::Paused => ReasonCode::Paused,
             ClaimAnswer::Ended => ReasonCode::Ended,
@@ -248,77 +250,6 @@ impl<S: ClaimStore> Engine<S> {
         refused(Refusal::of(code))
     }
 
-    /// Says "yes" as soon as the claim is worth what its class promises, and not before.
-    async fn acknowledge(
-        &self,
-        live: &LiveCoupon,
-        asked: &Asked<'_>,
-        record: GrantRecord,
-        decided: Decided,
-        replayed: bool,
-    ) -> Round {
-        let user = &asked.shopper.user;
-        let mut view = view::of_record(live.rules.published(), &record, user);
-        if view.is_none() {
-            // A version published since this definition was read.
-            let newer = Some(decided.received);
-            let definition = self.definitions.get(asked.coupon, newer, asked.deadline);
-            if let Definition::Live(live) = definition.await {
-                view = view::of_record(live.rules.published(), &record, user);
-            }
-        }
-        let Some(view) = view else {
-            return Round::Over(unavailable(Failure::Unknown));
-        };
-        let yes = if replayed {
-            ClaimOutcome::Replayed(view)
-        } else {
-            ClaimOutcome::Granted(view)
-        };
-        if view.durability == Durability::Hot || record.entry == EntryNumber(0) {
-            return Round::Over(yes);
-        }
-        let waited = self.wait(asked.lane, decided.epoch, &record).await;
-        Round::Over(match waited {
-            Waited::Durable => yes,
-            Waited::TimedOut => ClaimOutcome::Pending(record.claim_id),
-            Waited::Refused => unavailable(Failure::SetAside),
-            Waited::EpochEnded => self.after_epoch(asked.lane, view, yes).await,
-        })
-    }
-
-    async fn wait(&self, lane: LaneId, epoch: Epoch, record: &GrantRecord) -> Waited {
-        let begun = Instant::now();
-        let budget = self.shared.settings.durable_within;
-        let waited = durability::wait(
-            &self.marks,
-            lane,
-            epoch,
-            record.entry,
-            record.claim_id,
-            budget,
-        );
-        let waited = waited.await;
-        if waited == Waited::Durable {
-            self.shared.metrics.durable_after(begun.elapsed());
-        }
-        waited
-    }
-
-    /// The epoch of a grant ended before its mark came: only its row is proof. Without one the
-    /// claim may still be salvaged or may be lost, so the poll has to tell.
-    async fn after_epoch(&self, lane: LaneId, view: ClaimView, yes: ClaimOutcome) -> ClaimOutcome {
-        let read = self.reader.find(view.claim_id, lane);
-        match timeout(self.shared.settings.durable_within, read).await {
-            Ok(Ok(found)) => match found.row {
-                Some(row) if view::is_owned(&row, view.coupon, &view.user) && !row.revoked => yes,
-                Some(_) => unavailable(Failure::Unknown),
-                None => ClaimOutcome::Pending(view.claim_id),
-            },
-            Ok(Err(_)) | Err(_) => unavailable(Failure::Unknown),
-        }
-    }
-
     /// Hot state of this coupon was retired long after its end: repeats are answered from the
     /// ledger, everybody else is too late.
     async fn claim_retired(&self, asked: &Asked<'_>, published: &Published) -> ClaimOutcome {
@@ -327,8 +258,8 @@ impl<S: ClaimStore> Engine<S> {
             Err(refusal) => return ClaimOutcome::Refused(refusal),
         };
         let read = self.reader.find(claim_id, asked.lane);
-        let Ok(Ok(found)) = tokio::time::timeout_at(asked.deadline, read).await else {
-            return unavailable(Failure::Recovering);
+        let Ok(Ok(found)) = timeout_at(asked.deadline, read).await else {
+            return Failure::Recovering.into();
         };
         let view = found
             .row
@@ -386,9 +317,4 @@ const fn sold_out_refusal(more_may_come: bool) -> Refusal {
 
 const fn refused(refusal: Refusal) -> Round {
     Round::Over(ClaimOutcome::Refused(refusal))
-}
-
-const fn unavailable(failure: Failure) -> ClaimOutcome {
-    let answer: Unavailable = failure.answer();
-    ClaimOutcome::Unavailable(answer)
 }

@@ -171,3 +171,19 @@ async fn with_a_filter_strangers_who_are_not_eligible_cost_nothing_either() {
         panic!("the winner left the group and still has the claim");
     };
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_answer_is_remembered_from_when_its_call_was_sent() {
+    let bench = sold_out().await;
+    settle(&bench).await;
+    tokio::time::advance(Duration::from_secs(5)).await;
+    bench.shop(|shop| shop.delay = Duration::from_millis(120));
+    let sent = tokio::time::Instant::now();
+    assert_eq!(code(&bench.claim(6_000_000).await), ReasonCode::SoldOut);
+    assert!(sent.elapsed() >= Duration::from_millis(120));
+    let over = Duration::from_millis(1_010) - sent.elapsed();
+    tokio::time::advance(over).await;
+    let before = bench.calls();
+    assert_eq!(code(&bench.claim(6_000_001).await), ReasonCode::SoldOut);
+    assert_eq!(bench.calls(), before + 1, "the memory was over");
+}
