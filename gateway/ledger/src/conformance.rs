@@ -6,6 +6,7 @@
 
 pub mod history;
 pub mod sample;
+pub mod scenario;
 mod state;
 
 pub use state::read_all;

@@ -60,8 +60,11 @@ pub struct OpenOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// SQLite refused.
-    #[error("the ledger cannot be opened: {0}")]
+    #[error("the ledger cannot be opened (are its folder and file there and writable?): {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// The file, its folder or its disk is read-only.
+    #[error("the ledger's file cannot be written: it is read-only, or its disk is")]
+    ReadOnly,
     /// A newer program wrote it.
     #[error(
         "the ledger has schema {found}, and this program knows {known}: it was written by a newer \

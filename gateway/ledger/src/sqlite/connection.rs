@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::OpenError;
+
 /// How long a connection waits for another process. In this process nobody contends.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// Prepared statements that a connection keeps: more than there are different ones.
@@ -15,13 +17,17 @@ const WRITER_CACHE_KIB: i64 = 64 * 1024;
 const READER_CACHE_KIB: i64 = 8 * 1024;
 
 /// The one connection that writes. Makes the file where there is none.
-pub(super) fn writer(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn writer(path: &Path) -> Result<Connection, OpenError> {
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
+    // SQLite falls back to reading in silence; it would fail only later, and say less.
+    if connection.is_readonly("main")? {
+        return Err(OpenError::ReadOnly);
+    }
     common(&connection, WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL syncs the WAL at each commit: an acknowledged row survives a power cut.

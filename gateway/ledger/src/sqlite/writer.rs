@@ -66,6 +66,7 @@ pub(super) struct Health {
 pub(super) struct Writer {
     queue: SyncSender<Request>,
     health: Arc<Health>,
+    closed: AtomicBool,
 }
 
 /// The thread's own side.
@@ -112,7 +113,11 @@ impl Health {
 
 impl Writer {
     pub(super) fn new(queue: SyncSender<Request>, health: Arc<Health>) -> Self {
-        Self { queue, health }
+        Self {
+            queue,
+            health,
+            closed: AtomicBool::new(false),
+        }
     }
 
     /// Queues a step and waits until its transaction is committed. Whoever stops waiting changes
@@ -122,6 +127,9 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Step<T> + Send + 'static,
     {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(unavailable("it was closed"));
+        }
         let (reply, answer) = oneshot::channel();
         let job = JobOf {
             step: Some(step),
@@ -148,6 +156,7 @@ impl Writer {
 
     /// Asks the thread to finish and waits for it. Harmless where it has ended.
     pub(super) async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         let (done, closed) = oneshot::channel();
         // A full queue empties in bounded time: the thread takes all of it in each group.
         let mut request = Request::Close(done);
@@ -238,6 +247,7 @@ impl WriterLoop {
                 return;
             }
             if let Some(done) = closing {
+                self.refuse_late();
                 let _checked = self.finish();
                 let _nobody_waits = done.send(());
                 return;
@@ -260,6 +270,16 @@ impl WriterLoop {
                 return (jobs, None);
             }
             next = self.queue.try_recv();
+        }
+    }
+
+    /// Answers what came in behind the request to close.
+    fn refuse_late(&self) {
+        while let Ok(request) = self.queue.try_recv() {
+            match request {
+                Request::Run(job) => self.answer(vec![job], &Err(unavailable("it was closed"))),
+                Request::Close(done) => drop(done),
+            }
         }
     }
 

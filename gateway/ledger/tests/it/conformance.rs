@@ -1,16 +1,12 @@
 //! The suite of [`sluice_ledger::conformance`] on both implementations.
 
 use proptest::test_runner::{Config, TestRunner};
-use sluice_ledger::conformance::history;
+use sluice_domain::lane::LaneCount;
+use sluice_ledger::conformance::{history, scenario};
 use sluice_ledger::sqlite::OpenOptions;
 use sluice_ledger::{ModelLedger, SqliteLedger};
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap()
-}
+use crate::story::{options, runtime};
 
 /// The model and SQLite answer every step of a random history alike, and end alike.
 #[test]
@@ -36,4 +32,22 @@ fn model_and_sqlite_agree_on_random_histories() {
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
+}
+
+#[test]
+fn the_model_tells_every_story() {
+    let lanes = LaneCount::new(1).unwrap();
+    runtime().block_on(scenario::run_all(|| ModelLedger::new(lanes)));
+}
+
+#[test]
+fn sqlite_tells_every_story() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = std::cell::Cell::new(0);
+    let fresh = || {
+        files.set(files.get() + 1);
+        let path = folder.path().join(format!("ledger{}.db", files.get()));
+        SqliteLedger::open(path, options()).unwrap()
+    };
+    runtime().block_on(scenario::run_all(fresh));
 }
