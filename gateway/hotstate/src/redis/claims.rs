@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::call::Call;
 use super::key::EpochKeys;
 use super::layout::{FLAG_MORE_MAY_COME, RECORD_BYTES, records};
-use super::reply::{Code, Reply, bytes, nonsense};
+use super::reply::{Code, Reply, bytes, narrow, nonsense};
 use super::script::Script;
 use super::{RedisHotState, definition, key, outbox};
 
@@ -285,8 +285,4 @@ fn replayed(record: Option<Value>, coupon: CouponId) -> Result<GrantRecord, Stor
 
 fn time(millis: u64) -> Timestamp {
     Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
-}
-
-fn narrow<T: TryFrom<u64>>(number: u64) -> Result<T, StoreError> {
-    T::try_from(number).map_err(|_range| nonsense("a number is out of range"))
 }

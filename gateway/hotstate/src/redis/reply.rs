@@ -204,6 +204,11 @@ pub(super) fn number(value: &Value) -> Result<u64, StoreError> {
     read.ok_or_else(|| nonsense("a number was expected"))
 }
 
+/// A number that has to fit.
+pub(super) fn narrow<T: TryFrom<u64>>(number: u64) -> Result<T, StoreError> {
+    T::try_from(number).map_err(|_range| nonsense("a number is out of range"))
+}
+
 /// What an error of the connection or the server means. The one question is whether the call may
 /// have had, or may still have, an effect.
 pub(super) fn failure(error: &RedisError) -> StoreError {

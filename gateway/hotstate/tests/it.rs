@@ -1,0 +1,15 @@
+//! Every script and every branch of it, on a real redis-server.
+
+mod it {
+    mod answers;
+    mod claims;
+    mod conformance;
+    mod fixture;
+    mod hydration;
+    mod keeper;
+    mod limits;
+    mod loss;
+    mod reach;
+    mod recovery;
+    mod winners;
+}
