@@ -96,8 +96,8 @@ pub fn chain_hash(previous: &[u8; 32], sequence: u64, entry: &AuditEntry) -> [u8
 /// With the first row that was altered, removed or put in between.
 pub fn verify_chain(previous: [u8; 32], rows: &[AuditRow]) -> Result<(), BrokenChain> {
     let mut previous = previous;
-    let mut expected = rows.first().map_or(1, |row| row.sequence);
-    for row in rows {
+    let first = rows.first().map_or(1, |row| row.sequence);
+    for (expected, row) in (first..).zip(rows) {
         let broken = |problem| BrokenChain {
             sequence: row.sequence,
             problem,
@@ -112,7 +112,6 @@ pub fn verify_chain(previous: [u8; 32], rows: &[AuditRow]) -> Result<(), BrokenC
             return Err(broken("was altered: its hash is not that of its fields"));
         }
         previous = row.hash;
-        expected += 1;
     }
     Ok(())
 }
@@ -126,6 +125,47 @@ impl AuditRow {
             previous,
             hash: chain_hash(&previous, sequence, &entry),
             entry,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AuditEntry, AuditRow, verify_chain};
+    use sluice_domain::time::Timestamp;
+
+    fn chain() -> Vec<AuditRow> {
+        let mut rows: Vec<AuditRow> = Vec::new();
+        for action in ["coupon.create", "coupon.publish", "coupon.pause"] {
+            let last = rows.last().map(|row| (row.sequence, row.hash));
+            let entry = AuditEntry {
+                at: Timestamp::MIN,
+                actor: "cli".to_owned(),
+                action: action.to_owned(),
+                object: "c".to_owned(),
+                before: String::new(),
+                after: "{}".to_owned(),
+                request_id: String::new(),
+            };
+            rows.push(AuditRow::after(last, entry));
+        }
+        rows
+    }
+
+    #[test]
+    fn a_chain_verifies_until_a_row_is_touched() {
+        assert_eq!(verify_chain([0; 32], &chain()), Ok(()));
+        let mut moved = chain();
+        // The same bytes, cut elsewhere: lengths are part of the hash.
+        moved[1].entry.action = "coupon.publishc".to_owned();
+        moved[1].entry.object = String::new();
+        let mut removed = chain();
+        removed.remove(1);
+        let mut swapped = chain();
+        swapped.swap(0, 1);
+        for (broken, sequence) in [(moved, 2), (removed, 3), (swapped, 2)] {
+            let found = verify_chain([0; 32], &broken).map_err(|broken| broken.sequence);
+            assert_eq!(found, Err(sequence));
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn append(
             // Rows of earlier batches may be written: they are taken back.
             let (coupon, lease) = (batch.coupon, batch.lease);
             let reason = DeposedBy::Lease { coupon, lease };
-            return Err(Stop::Undo(Appended::Deposed { reason }));
+            return Err(Stop::Undo(Box::new(Appended::Deposed { reason })));
         }
     }
     let seq = if batches.is_empty() {

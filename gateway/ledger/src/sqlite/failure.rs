@@ -7,7 +7,7 @@ use crate::LedgerError;
 /// Why a step stopped.
 pub(super) enum Stop<T> {
     /// Take back what it wrote and answer this: a refusal that is known only after some writing.
-    Undo(T),
+    Undo(Box<T>),
     /// Take back what it wrote and answer this error.
     Ledger(LedgerError),
     /// SQLite failed.

@@ -107,7 +107,8 @@ impl Shared {
         let read = at_one_instant(&connection, step);
         self.locked().push(connection);
         match read {
-            Ok(value) | Err(Stop::Undo(value)) => Ok(value),
+            Ok(value) => Ok(value),
+            Err(Stop::Undo(value)) => Ok(*value),
             Err(Stop::Ledger(error)) => Err(error),
             Err(Stop::Sql(error)) => {
                 if failure::gravity(&error) == Gravity::Fatal {

@@ -196,7 +196,7 @@ where
                 Ran::Keep
             }
             Err(Stop::Undo(value)) => {
-                self.outcome = Some(Ok(value));
+                self.outcome = Some(Ok(*value));
                 Ran::Undo
             }
             Err(Stop::Ledger(error)) => {

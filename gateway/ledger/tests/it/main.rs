@@ -1,5 +1,10 @@
 //! The ledger on real files.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test stops where something is not as it should be, in its helpers too"
+)]
+
 mod child;
 mod conformance;
 mod cost;
