@@ -116,7 +116,7 @@ impl Control {
 
     async fn drained_too_long(&self, mut stopped: watch::Receiver<bool>) {
         // A sender that is gone has stopped too.
-        let _either = stopped.wait_for(|stop| *stop).await;
+        drop(stopped.wait_for(|stop| *stop).await);
         tokio::time::sleep(self.app.settings.drain_timeout).await;
     }
 

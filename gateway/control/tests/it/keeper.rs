@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use sluice_claim::port::{ClaimAnswer, ClaimCall, ClaimRequest, ClaimStore};
+use sluice_claim::port::{ClaimAnswer, ClaimCall, ClaimRequest, ClaimStore, DefinitionAnswer};
 use sluice_control::port::{Lowering, OperatorError};
 use sluice_domain::hash::HashKeys;
-use sluice_domain::id::{CouponId, EntryNumber, LaneId, Ticket, UserId};
+use sluice_domain::id::{CouponId, EntryNumber, LaneId, UserId};
 use sluice_domain::lane::LaneFence;
 use sluice_domain::lease::LeaseState;
 use sluice_domain::published::Published;
@@ -45,11 +45,15 @@ impl Keeper {
 
     pub(crate) async fn open_all(&self) {
         for lane in self.ledger.identity().lanes.iter() {
-            let seen = self.ledger.lane(lane).await.unwrap();
-            let taken = self.ledger.take_lane(&seen, "test", self.hour()).await;
-            done(taken.unwrap());
+            self.take(lane).await;
             self.recover(lane).await;
         }
+    }
+
+    pub(crate) async fn take(&self, lane: LaneId) {
+        let seen = self.ledger.lane(lane).await.unwrap();
+        let taken = self.ledger.take_lane(&seen, "test", self.hour()).await;
+        done(taken.unwrap());
     }
 
     /// Raises the epoch and opens the lane.
@@ -80,10 +84,19 @@ impl Keeper {
                 .await
                 .unwrap();
         }
+        self.open_with(fence, &known).await;
+    }
+
+    /// The last steps of a recovery that forgets the definitions: what no keeper does.
+    pub(crate) async fn open_bare(&self, fence: LaneFence) {
+        self.open_with(fence, &[]).await;
+    }
+
+    async fn open_with(&self, fence: LaneFence, known: &[CouponId]) {
         let row = done(self.ledger.set_opened(fence).await.unwrap());
         let opened = self
             .hot
-            .open(fence, self.hour(), &known, &[], row.seq)
+            .open(fence, self.hour(), known, &[], row.seq)
             .await
             .unwrap();
         assert!(matches!(opened, Fenced::Done(())), "{opened:?}");
@@ -96,6 +109,14 @@ impl Keeper {
 
     pub(crate) fn lane_of(&self, coupon: CouponId) -> LaneId {
         self.ledger.identity().lanes.lane_of(coupon)
+    }
+
+    /// The revision that hot state gives to gateways; 0 where it gives none.
+    pub(crate) async fn in_force(&self, id: CouponId) -> u32 {
+        match self.hot.definition(self.lane_of(id), id).await {
+            Ok(DefinitionAnswer::Found(published)) => published.revision.0,
+            Ok(DefinitionAnswer::Unknown | DefinitionAnswer::Retired(_)) | Err(_) => 0,
+        }
     }
 
     async fn published(&self, id: CouponId) -> Published {
@@ -131,6 +152,8 @@ impl Keeper {
         };
         let listed = self.hot.install_lease(fence, install).await.unwrap();
         assert!(matches!(listed, Fenced::Done(_)), "{listed:?}");
+        // Past the fence after which the first lease of an epoch is granted from.
+        self.clock.advance_ms(2_000);
     }
 
     /// Claims for users `u0` … in hot state; how many were granted.
@@ -157,11 +180,10 @@ impl Keeper {
             requests,
         };
         let reply = self.hot.decide(call).await.unwrap();
-        let granted = reply
-            .answers
-            .iter()
-            .filter(|answer| matches!(answer, ClaimAnswer::Granted(_)));
-        granted.count()
+        let granted = |answer: &&ClaimAnswer| matches!(answer, ClaimAnswer::Granted(_));
+        let count = reply.answers.iter().filter(granted).count();
+        assert!(count > 0, "{:?}", reply.answers);
+        count
     }
 
     /// Appends what is in the lane's outbox to the ledger, and marks it.
@@ -229,17 +251,6 @@ impl Keeper {
             other => panic!("{other:?}"),
         })
     }
-}
-
-/// The tickets left on a coupon's list in hot state.
-pub(crate) async fn left(hot: &ModelHotState, lane: LaneId, id: CouponId) -> u64 {
-    let figures = hot.figures(lane, id).await.unwrap().unwrap();
-    let units = |next: Ticket, end: Ticket| end.0 - next.0;
-    figures
-        .leases
-        .iter()
-        .map(|(_lease, next, end)| units(*next, *end))
-        .sum()
 }
 
 fn fence_of(row: &LaneRow) -> LaneFence {

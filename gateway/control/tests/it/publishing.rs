@@ -1,1 +1,257 @@
-//! To come.
+//! How a change gets into force, and what happens where it cannot.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sluice_claim::port::StoreError;
+use sluice_domain::id::CouponId;
+use sluice_hotstate::model::fault::ModelOp;
+use sluice_ledger::LedgerError;
+use sluice_ledger::leases::Leases;
+use sluice_ledger::model::Fault;
+
+use crate::world::{World, eventually, minimal, quick};
+
+fn unreachable() -> StoreError {
+    StoreError::Unavailable {
+        reason: "no route".to_owned(),
+    }
+}
+
+async fn in_force(world: &World, id: CouponId) -> u32 {
+    world.keeper.in_force(id).await
+}
+
+fn id_of(path: &str) -> CouponId {
+    path.rsplit('/').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_lane_that_fails_for_a_moment_costs_nothing() {
+    let world = World::open().await;
+    let path = world.draft(minimal()).await;
+    for _ in 0..3 {
+        world.hot.fail_next(ModelOp::Install, unreachable());
+    }
+    let lost = StoreError::Unknown {
+        reason: "cut".to_owned(),
+    };
+    world.hot.lose_answer_of_next(ModelOp::Install, lost);
+    world
+        .post(&format!("{path}/publish"), Value::Null)
+        .await
+        .expect(200);
+    assert_eq!(in_force(&world, id_of(&path)).await, 2);
+}
+
+#[tokio::test]
+async fn a_lane_that_was_never_opened_answers_unknown_and_catches_up() {
+    let world = World::with(quick()).await;
+    let path = world.draft(minimal()).await;
+    let id = id_of(&path);
+    let reply = world.post(&format!("{path}/publish"), Value::Null).await;
+    let problem = reply.expect_problem(503, "outcome_unknown");
+    assert_eq!(problem["outcome"], "unknown");
+    assert_eq!(problem["lane"], world.keeper.lane_of(id).0);
+    assert_eq!(problem["revision"], 2);
+    assert!(reply.header("retry-after").is_some());
+    assert_eq!(
+        world.get(&path).await.expect(200)["status"],
+        "active",
+        "saved all the same"
+    );
+    world.keeper.open_all().await;
+    eventually("it is installed in the background", async || {
+        in_force(&world, id).await == 2
+    })
+    .await;
+    let again = world.post(&format!("{path}/publish"), Value::Null).await;
+    assert_eq!(again.expect(200)["revision"], 2);
+}
+
+#[tokio::test]
+async fn a_change_waits_for_a_recovery_and_is_part_of_it() {
+    let world = World::open().await;
+    let (path, id) = world.published(json!(100)).await;
+    let lane = world.keeper.lane_of(id);
+    let fence = world.keeper.fence_off(lane).await;
+    // The lane takes definitions while it recovers, in its new epoch.
+    let paused = world.post(&format!("{path}/pause"), Value::Null).await;
+    assert_eq!(paused.expect(200)["status"], "paused");
+    world.keeper.open(fence).await;
+    assert_eq!(in_force(&world, id).await, 3);
+}
+
+#[tokio::test]
+async fn an_install_does_not_count_if_the_epoch_rose_meanwhile() {
+    let world = World::with(sluice_control::ControlSettings {
+        publish_deadline: Duration::from_secs(3),
+        lane_call_timeout: Duration::from_secs(1),
+        ..quick()
+    })
+    .await;
+    world.keeper.open_all().await;
+    let path = world.draft(minimal()).await;
+    let id = id_of(&path);
+    let lane = world.keeper.lane_of(id);
+    // Each call of hot state takes a while; the epoch rises while the install is on its way.
+    world.hot.delay(Some(Duration::from_millis(150)));
+    let publish = format!("{path}/publish");
+    let (published, ()) = tokio::join!(world.post(&publish, Value::Null), async {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        world.keeper.recover(lane).await;
+    });
+    world.hot.delay(None);
+    published.expect(200);
+    assert_eq!(
+        in_force(&world, id).await,
+        2,
+        "in the epoch that is in force"
+    );
+}
+
+#[tokio::test]
+async fn what_was_not_installed_before_a_crash_is_installed_after_it() {
+    let mut world = World::with(quick()).await;
+    let path = world.draft(minimal()).await;
+    let id = id_of(&path);
+    let reply = world.post(&format!("{path}/publish"), Value::Null).await;
+    reply.expect_problem(503, "outcome_unknown");
+    world.stop().await;
+    let next = World::over(
+        world.ledger.clone(),
+        world.hot.clone(),
+        world.clock.clone(),
+        quick(),
+    )
+    .await;
+    assert_eq!(in_force(&next, id).await, 0);
+    // Opened without definitions: only the sweep can bring it.
+    for lane in 0..4 {
+        let lane = sluice_domain::id::LaneId(lane);
+        next.keeper.take(lane).await;
+        let fence = next.keeper.fence_off(lane).await;
+        next.keeper.open_bare(fence).await;
+    }
+    eventually("the sweep installs it", async || {
+        in_force(&next, id).await == 2
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_queue_that_is_full_is_made_up_for_by_a_sweep() {
+    let world = World::with(sluice_control::ControlSettings {
+        retries_max: 1,
+        publish_deadline: Duration::from_millis(20),
+        ..quick()
+    })
+    .await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let path = world.draft(minimal()).await;
+        let reply = world.post(&format!("{path}/publish"), Value::Null).await;
+        reply.expect_problem(503, "outcome_unknown");
+        ids.push(id_of(&path));
+    }
+    for lane in 0..4 {
+        let lane = sluice_domain::id::LaneId(lane);
+        world.keeper.take(lane).await;
+        let fence = world.keeper.fence_off(lane).await;
+        world.keeper.open_bare(fence).await;
+    }
+    for id in ids {
+        eventually("it is installed", async || in_force(&world, id).await == 2).await;
+    }
+}
+
+#[tokio::test]
+async fn leases_are_flagged_before_hot_reaches_the_lane() {
+    let world = World::open().await;
+    let (path, id) = world.published(json!(100)).await;
+    world.keeper.stock_up(id, 10).await;
+    let before = world.ledger.leases(id).await.unwrap();
+    assert!(before.iter().all(|lease| !lease.hot_possible));
+    let edited = world
+        .patch(&path, "\"2\"", json!({"durability": "hot"}))
+        .await;
+    let edited = edited.expect(200);
+    assert_eq!(
+        edited["version"], 2,
+        "claims keep the class they were made under"
+    );
+    let after = world.ledger.leases(id).await.unwrap();
+    assert!(after.iter().all(|lease| lease.hot_possible));
+}
+
+#[tokio::test]
+async fn hot_state_that_is_silent_costs_one_figure() {
+    let world = World::open().await;
+    let (path, id) = world.published(json!(100)).await;
+    world.keeper.stock_up(id, 10).await;
+    world.hot.fail_next(ModelOp::Figures, unreachable());
+    let body = world.get(&path).await.expect(200);
+    assert!(body["counts"]["available"].is_null(), "never 0");
+    assert_eq!(body["counts"]["note"], "hot state does not answer");
+    let body = world.get(&path).await.expect(200);
+    assert_eq!(body["counts"]["available"], 100);
+    assert!(body["counts"].get("note").is_none());
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_write_changes_nothing() {
+    let world = World::open().await;
+    let path = world.draft(minimal()).await;
+    let full = LedgerError::Full {
+        reason: "no space".to_owned(),
+    };
+    world.ledger.fail_next(Fault::Refuse(full));
+    let reply = world.post(&format!("{path}/publish"), Value::Null).await;
+    let problem = reply.expect_problem(503, "overloaded");
+    assert_eq!(problem["outcome"], "not_applied");
+    assert!(reply.header("retry-after").is_some());
+    assert_eq!(world.get(&path).await.expect(200)["status"], "draft");
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_unknown_and_put_in_force_behind() {
+    let world = World::with(sluice_control::ControlSettings {
+        key_cache_ttl: Duration::from_secs(1),
+        ..quick()
+    })
+    .await;
+    world.keeper.open_all().await;
+    let path = world.draft(minimal()).await;
+    // The key is remembered; then the coupon is read, then written.
+    world.ledger.fail_next(Fault::Pass);
+    world.ledger.fail_next(Fault::LoseAnswer);
+    let reply = world.post(&format!("{path}/publish"), Value::Null).await;
+    let problem = reply.expect_problem(503, "outcome_unknown");
+    assert_eq!(problem["outcome"], "unknown");
+    let id = id_of(&path);
+    eventually("it is in force", async || in_force(&world, id).await == 2).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_does_not_stop_its_change() {
+    use tokio::io::AsyncWriteExt;
+    let world = World::open().await;
+    let path = world.draft(minimal()).await;
+    let id = id_of(&path);
+    world.hot.delay(Some(Duration::from_millis(50)));
+    let mut stream = tokio::net::TcpStream::connect(world.address).await.unwrap();
+    let request = format!(
+        "POST {path}/publish HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {}\r\n\
+         content-length: 0\r\n\r\n",
+        world.admin
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    // The change has begun when the ledger has it; then the client goes.
+    eventually("it is saved", async || {
+        world.get(&path).await.expect(200)["status"] == "active"
+    })
+    .await;
+    drop(stream);
+    world.hot.delay(None);
+    eventually("it is in force", async || in_force(&world, id).await == 2).await;
+}

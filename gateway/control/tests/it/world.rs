@@ -266,7 +266,6 @@ pub(crate) fn minimal() -> Value {
 }
 
 /// Waits until something holds, for at most five seconds.
-#[track_caller]
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     while !holds().await {
