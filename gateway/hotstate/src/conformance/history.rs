@@ -2,6 +2,7 @@
 
 mod caller;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use proptest::strategy::Strategy;
@@ -9,7 +10,7 @@ use sluice_domain::id::Epoch;
 
 pub use super::op::Op;
 use super::snapshot::snapshot;
-use super::step::Step;
+use super::step::{Seen, Step};
 use super::{Harness, op};
 use caller::Caller;
 
@@ -32,6 +33,9 @@ pub struct Difference {
     pub report: String,
 }
 
+/// The kinds of answers that a history met, for a check that histories reach what they are for.
+pub type Reached = BTreeSet<String>;
+
 /// Histories of up to `length` ops.
 pub fn histories(length: usize) -> impl Strategy<Value = History> {
     op::histories(length).prop_map(|(prepared, ops)| History { prepared, ops })
@@ -45,9 +49,10 @@ pub async fn compare<A: Harness, B: Harness>(
     history: &History,
     model: &A,
     other: &B,
-) -> Result<(), Difference> {
+) -> Result<Reached, Difference> {
     let mut run = Run {
         caller: Caller::new(),
+        reached: Reached::new(),
         taken: Vec::new(),
         model,
         other,
@@ -62,12 +67,14 @@ pub async fn compare<A: Harness, B: Harness>(
     for op in &history.ops {
         run.op(op).await?;
     }
-    run.compare_states().await
+    run.compare_states().await?;
+    Ok(run.reached)
 }
 
 /// A history on its way.
 struct Run<'a, A, B> {
     caller: Caller,
+    reached: Reached,
     taken: Vec<Step>,
     model: &'a A,
     other: &'a B,
@@ -87,6 +94,7 @@ impl<A: Harness, B: Harness> Run<'_, A, B> {
             if expected.text != found.text {
                 return Err(self.difference(&expected.text, &found.text));
             }
+            self.reached.extend(kinds(&expected));
             if let Some(step) = self.taken.last() {
                 self.caller.heard(step, &expected);
             }
@@ -115,5 +123,23 @@ impl<A: Harness, B: Harness> Run<'_, A, B> {
         }
         let _infallible = write!(report, "model: {expected}\nother: {found}");
         Difference { report }
+    }
+}
+
+/// What kind of answer a step had: its words without its figures.
+fn kinds(seen: &Seen) -> Vec<String> {
+    let kind = |text: &str| {
+        let head = text.split(['{', '[']).next().unwrap_or_default();
+        head.replace(|letter: char| letter.is_ascii_digit(), "")
+            .trim()
+            .to_owned()
+    };
+    match &seen.reply {
+        Some(reply) => reply
+            .answers
+            .iter()
+            .map(|answer| kind(&format!("claims: {answer:?}")))
+            .collect(),
+        None => vec![kind(&seen.text)],
     }
 }

@@ -10,12 +10,19 @@ use proptest::prop_oneof;
 pub enum Op {
     /// A recovery as it should be: fence, install, open, learn; the first grants are due.
     Recover,
-    /// A hydration as it should be, of some rows.
+    /// A hydration, of some rows.
     Hydrate {
         /// 0 or 1.
         coupon: u8,
+        /// 0 nothing, 1 wrong counts, 2 a new revision before the end, 3 begun again before it.
+        twist: u8,
         /// What is filled in.
         rows: Vec<RowPick>,
+    },
+    /// "Final", and a call that takes what is left.
+    SellOut {
+        /// 0 or 1.
+        coupon: u8,
     },
     /// A lease, by some keeper.
     Lease {
@@ -89,7 +96,7 @@ pub enum Op {
     Learn,
     /// Winners and filters, under the last proof (0), an altered one (1 to 4).
     Proof {
-        /// 0 winners, 1 load, 2 store.
+        /// 0 winners, 1 load, 2 store, 3 all three.
         call: u8,
         /// What is altered.
         altered: u8,
@@ -173,13 +180,15 @@ pub(super) fn histories(length: usize) -> impl Strategy<Value = (bool, Vec<Op>)>
 fn ops() -> impl Strategy<Value = Op> {
     prop_oneof![
         3 => Just(Op::Recover),
-        4 => (0..2_u8, rows()).prop_map(|(coupon, rows)| Op::Hydrate { coupon, rows }),
+        5 => (0..2_u8, sometimes(4), rows())
+            .prop_map(|(coupon, twist, rows)| Op::Hydrate { coupon, twist, rows }),
+        4 => (0..2_u8).prop_map(|coupon| Op::SellOut { coupon }),
         8 => (0..2_u8, who(), rarely(3), 1..6_u8).prop_map(|(coupon, who, number, size)| {
             Op::Lease { coupon, who, number, size }
         }),
         24 => (0..2_u8, rarely(3), proptest::collection::vec(claim(), 1..7))
             .prop_map(|(coupon, revision, picks)| Op::Claims { coupon, revision, picks }),
-        5 => (0..2_u8, 0..4_u8, rarely(4), rarely(4), 0..4_u8, rarely(2)).prop_map(
+        5 => (0..2_u8, 0..4_u8, sometimes(4), sometimes(4), 0..4_u8, rarely(2)).prop_map(
             |(coupon, change, life, window, limits, epoch)| {
                 Op::Install { coupon, change, life, window, limits, epoch }
             }
@@ -194,7 +203,7 @@ fn ops() -> impl Strategy<Value = Op> {
             Op::Power { move_, epoch, keeper, lease }
         }),
         2 => Just(Op::Learn),
-        5 => (0..3_u8, rarely(5)).prop_map(|(call, altered)| Op::Proof { call, altered }),
+        5 => (0..4_u8, rarely(5)).prop_map(|(call, altered)| Op::Proof { call, altered }),
         6 => (0..5_u8).prop_map(|by| Op::Advance { by }),
         1 => (0..13_u8, 0..2_u8).prop_map(|(kind, coupon)| Op::Fault { kind, coupon }),
     ]
@@ -249,4 +258,9 @@ fn who() -> impl Strategy<Value = u8> {
 /// 0, but now and then another number below `end`.
 fn rarely(end: u8) -> impl Strategy<Value = u8> {
     prop_oneof![9 => Just(0_u8), 1 => 0..end]
+}
+
+/// 0, and every third time any number below `end`.
+fn sometimes(end: u8) -> impl Strategy<Value = u8> {
+    prop_oneof![2 => Just(0_u8), 1 => 0..end]
 }

@@ -1,12 +1,16 @@
 //! The conformance suite on Redis: the same stories as on the model, and random histories on both,
 //! side by side.
 
+mod broken;
 mod clocked;
+
+use std::cell::RefCell;
 
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 use sluice_domain::time::Timestamp;
 use sluice_hotstate::conformance::ModelHarness;
-use sluice_hotstate::conformance::history::{compare, histories};
+use sluice_hotstate::conformance::history::{Reached, compare, histories};
+use sluice_hotstate::conformance::scenarios::tell_all;
 use tokio::runtime::Runtime;
 
 use clocked::ClockedServer;
@@ -16,26 +20,60 @@ const CASES: u32 = 256;
 /// Ops in a history, at most.
 const OPS: usize = 40;
 
+/// What so many histories have to meet, or they do not test what they are for.
+const MET: [&str; 23] = [
+    "begin: Done(Superseded)",
+    "claims: AddressLimit",
+    "claims: DeviceLimit",
+    "claims: Ended",
+    "claims: Granted(GrantRecord",
+    "claims: NeedLease",
+    "claims: NextLease",
+    "claims: NoClaim",
+    "claims: NotStarted",
+    "claims: OpensSoon",
+    "claims: Paused",
+    "claims: Replayed(GrantRecord",
+    "claims: SoldOut(SoldOutProof",
+    "claims: StaleDefinition",
+    "claims: UserLimit",
+    "claims: backpressure",
+    "claims: lane  is not ready: Loss",
+    "claims: lane  is not ready: ServerChanged",
+    "filter: Some(",
+    "finish: Done(CountsDiffer)",
+    "finish: Done(StaleRevision)",
+    "mark: Deposed",
+    "winners: Some(",
+];
+
+#[tokio::test]
+async fn the_model_tells_every_story() {
+    tell_all(async || ModelHarness::new(Timestamp::MIN)).await;
+}
+
+#[tokio::test]
+async fn redis_tells_every_story() {
+    let server = ClockedServer::start().await;
+    tell_all(|| server.harness()).await;
+}
+
 #[test]
 fn model_and_redis_tell_the_same_random_histories() {
-    let seed = number("SLUICE_SEED").unwrap_or_else(rand::random);
-    let cases = number("SLUICE_CASES").map_or(CASES, |cases| u32::try_from(cases).unwrap());
+    let seed = seed();
     let runtime = Runtime::new().unwrap();
     let server = runtime.block_on(ClockedServer::start());
-    let mut runner = TestRunner::new(Config {
-        cases,
-        failure_persistence: None,
-        max_shrink_iters: 4_000,
-        rng_seed: RngSeed::Fixed(seed),
-        ..Config::default()
-    });
-    let outcome = runner.run(&histories(OPS), |history| {
+    let met = RefCell::new(Reached::new());
+    let cases = number("SLUICE_CASES").map_or(CASES, |cases| u32::try_from(cases).unwrap());
+    let outcome = runner(cases, seed).run(&histories(OPS), |history| {
         runtime.block_on(async {
             let redis = server.harness().await;
             let model = ModelHarness::new(Timestamp::MIN);
-            compare(&history, &model, &redis)
+            let reached = compare(&history, &model, &redis)
                 .await
-                .map_err(|difference| TestCaseError::fail(difference.report))
+                .map_err(|difference| TestCaseError::fail(difference.report))?;
+            met.borrow_mut().extend(reached);
+            Ok(())
         })
     });
     match outcome {
@@ -45,6 +83,26 @@ fn model_and_redis_tell_the_same_random_histories() {
         }
         Err(abort @ TestError::Abort(_)) => panic!("SLUICE_SEED={seed}: {abort}"),
     }
+    let met = met.borrow();
+    let missing: Vec<_> = MET.iter().filter(|kind| !met.contains(**kind)).collect();
+    assert!(
+        cases < CASES || missing.is_empty(),
+        "no history met {missing:?} (SLUICE_SEED={seed})"
+    );
+}
+
+fn runner(cases: u32, seed: u64) -> TestRunner {
+    TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 4_000,
+        rng_seed: RngSeed::Fixed(seed),
+        ..Config::default()
+    })
+}
+
+fn seed() -> u64 {
+    number("SLUICE_SEED").unwrap_or_else(rand::random)
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -2,21 +2,20 @@
 //! plane and gateways would. It knows only what it did and what it was answered.
 
 mod book;
+mod keeper;
 
 use std::sync::Arc;
 
 use sluice_claim::port::{ClaimAnswer, ClaimCall, ClaimReply, ClaimRequest, SoldOutProof};
-use sluice_domain::id::{CouponId, EntryNumber, Epoch, KeeperNumber, Revision};
+use sluice_domain::id::{CouponId, Epoch, KeeperNumber, Revision};
 use sluice_domain::lane::LaneFence;
 use sluice_domain::published::Published;
 use sluice_domain::time::Timestamp;
 
-use crate::conformance::Fault;
 use crate::conformance::fixture::{BEGIN, COUPONS, LANE, claim_id, limits, subject, user};
-use crate::conformance::op::{ClaimPick, KeeperWord, Op, RowPick};
+use crate::conformance::op::{ClaimPick, Op, RowPick};
 use crate::conformance::step::{Seen, Step};
 use crate::lane_store::{HydrateBegin, LeaseInstall, Refusal};
-use crate::model::fault::ModelKey;
 use book::Book;
 
 /// How long a lane is opened for unless an op says otherwise.
@@ -49,6 +48,7 @@ pub(super) fn preparation() -> Vec<Op> {
     };
     let hydrate = |coupon| Op::Hydrate {
         coupon,
+        twist: 0,
         rows: Vec::new(),
     };
     vec![
@@ -93,7 +93,12 @@ impl Caller {
         self.seq += 1;
         match op {
             Op::Recover => self.recover(),
-            Op::Hydrate { coupon, rows } => self.hydrate(*coupon, rows),
+            Op::Hydrate {
+                coupon,
+                twist,
+                rows,
+            } => self.hydrate(*coupon, *twist, rows),
+            Op::SellOut { coupon } => self.sell_out(*coupon),
             Op::HydrateStep {
                 coupon,
                 who,
@@ -246,11 +251,45 @@ impl Caller {
         steps
     }
 
-    fn hydrate(&mut self, coupon: u8, rows: &[RowPick]) -> Vec<Step> {
+    fn hydrate(&mut self, coupon: u8, twist: u8, rows: &[RowPick]) -> Vec<Step> {
+        let (fence, now) = (self.fence(0), self.now);
+        let mut steps = vec![
+            self.hydrate_step(coupon, fence, (0, 0, 0), rows),
+            self.hydrate_step(coupon, fence, (1, 0, 0), rows),
+        ];
+        match twist {
+            2 => {
+                let published = self.book(coupon).revise(1, (0, 0, 0), now);
+                steps.push(Step::Install(fence.epoch, published));
+            }
+            3 => steps.push(self.hydrate_step(coupon, fence, (0, 2, 0), rows)),
+            _plain => {}
+        }
+        let finish = if twist == 1 { 3 } else { 2 };
+        steps.push(self.hydrate_step(coupon, fence, (finish, 0, 0), rows));
+        steps
+    }
+
+    fn sell_out(&mut self, coupon: u8) -> Vec<Step> {
         let fence = self.fence(0);
-        [0, 1, 2]
-            .map(|step| self.hydrate_step(coupon, fence, (step, 0, 0), rows))
-            .into()
+        let more_may_come = self.seq.is_multiple_of(2);
+        let pick = |user| ClaimPick {
+            user,
+            key: 0,
+            device: user + 1,
+            address: user + 1,
+            replay_only: false,
+            wrong_presence: false,
+        };
+        let picks: Vec<ClaimPick> = (0..12).map(pick).collect();
+        vec![
+            Step::Final {
+                fence,
+                coupon: self.book(coupon).latest().id,
+                more_may_come,
+            },
+            self.claims(coupon, 0, &picks),
+        ]
     }
 
     fn hydrate_step(
@@ -319,90 +358,6 @@ impl Caller {
         })
     }
 
-    fn keeper_word(&mut self, who: u8, word: KeeperWord) -> Vec<Step> {
-        let (fence, seq) = (self.fence(who), self.seq);
-        let step = match word {
-            KeeperWord::Renew(lease) => Step::Renew {
-                fence,
-                lease_until: self.lease_until(lease),
-                seq,
-            },
-            KeeperWord::Mark(to) => Step::Mark {
-                fence,
-                mark: EntryNumber(match to {
-                    0 => self.tail,
-                    1 => self.tail.saturating_sub(1),
-                    2 => self.tail + 1,
-                    _ => 0,
-                }),
-                seq,
-            },
-            KeeperWord::Refuse(back) => {
-                let Some(refusal) = self.grants.iter().rev().nth(usize::from(back)) else {
-                    return Vec::new();
-                };
-                Step::Refuse(fence, *refusal)
-            }
-            KeeperWord::Final(coupon, more_may_come) => Step::Final {
-                fence,
-                coupon: self.book(coupon).latest().id,
-                more_may_come,
-            },
-            KeeperWord::Retire(coupon, only, raise) => {
-                Step::Retire(fence, self.book(coupon).retire(only, raise, seq))
-            }
-            KeeperWord::Forget(coupon) => {
-                let book = self.book(coupon);
-                book.retired |= who == 0;
-                Step::Forget(fence, book.latest().id)
-            }
-            KeeperWord::Halt => Step::Halt(fence),
-            KeeperWord::Sweep(back) => {
-                Step::Sweep(Epoch(self.epoch.saturating_sub(u64::from(back))))
-            }
-        };
-        vec![step]
-    }
-
-    fn power(&mut self, move_: u8, epoch: u8, keeper: u8, lease: u8) -> Step {
-        let (here, next) = (self.epoch, self.highest + 1);
-        let [epoch_0, epoch_1] = if move_ == 0 {
-            [next, here]
-        } else {
-            [here, next]
-        };
-        let epoch = match epoch {
-            _any if self.lost && move_ == 0 => next,
-            0 => epoch_0,
-            1 => epoch_1,
-            _ => here.saturating_sub(1),
-        };
-        let rises = u64::from(move_ == 1) ^ u64::from(keeper == 1);
-        let keeper = if keeper == 2 {
-            self.keeper.saturating_sub(1)
-        } else {
-            self.keeper + rises
-        };
-        self.highest = self.highest.max(epoch);
-        let fence = LaneFence {
-            lane: LANE,
-            epoch: Epoch(epoch),
-            keeper: KeeperNumber(keeper),
-        };
-        let lease_until = self.lease_until(lease);
-        match move_ {
-            0 => Step::Fence(fence),
-            1 => Step::Take { fence, lease_until },
-            _ => Step::Open {
-                fence,
-                lease_until,
-                known: vec![COUPONS[0]],
-                retired: Vec::new(),
-                seq: self.seq,
-            },
-        }
-    }
-
     fn proof_call(&self, call: u8, altered: u8) -> Vec<Step> {
         let Some((coupon, mut proof)) = self.proof else {
             return Vec::new();
@@ -417,38 +372,15 @@ impl Caller {
         vec![match call {
             0 => Step::Winners(coupon, proof),
             1 => Step::LoadFilter(coupon, proof),
-            _ => Step::StoreFilter(coupon, proof, altered),
+            2 => Step::StoreFilter(coupon, proof, altered),
+            _ => {
+                return vec![
+                    Step::Winners(coupon, proof),
+                    Step::StoreFilter(coupon, proof, altered),
+                    Step::LoadFilter(coupon, proof),
+                ];
+            }
         }]
-    }
-
-    fn fault(&mut self, kind: u8, coupon: u8) -> Vec<Step> {
-        let coupon = self.book(coupon).latest().id;
-        let key = match kind {
-            0 => return vec![Step::Fault(Fault::StepDownAndUp)],
-            1 => {
-                self.lost = true;
-                return vec![Step::Fault(Fault::Flush)];
-            }
-            2 => {
-                self.lost = true;
-                ModelKey::Lane
-            }
-            3 => ModelKey::Outbox,
-            4 => ModelKey::Mark,
-            5 => ModelKey::Refused,
-            6 => ModelKey::Known,
-            7 => ModelKey::Hydrated,
-            8 => ModelKey::Coupon(coupon),
-            9 => ModelKey::Definition(coupon),
-            10 => ModelKey::Users(coupon),
-            11 => ModelKey::Devices(coupon),
-            _ => ModelKey::Addresses(coupon),
-        };
-        vec![Step::Fault(Fault::Lose {
-            lane: LANE,
-            epoch: Epoch(self.epoch),
-            key,
-        })]
     }
 }
 
