@@ -1,2 +1,43 @@
-//! The Sluice binary.
-fn main() {}
+//! The Sluice binary: one table of contents over its commands.
+
+mod adapter;
+mod admin_client;
+mod boot;
+mod cli;
+mod clock;
+mod command;
+mod config;
+mod data_dir;
+mod ops;
+mod readiness;
+mod redis_child;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::config::{ConfigError, EXIT_CONFIG};
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Dev(arguments) => command::dev::run(&arguments),
+        Command::Serve(arguments) => command::serve::run(&arguments),
+        Command::Audit(arguments) => command::audit::run(&arguments),
+        Command::Token(arguments) => command::token::run(&arguments),
+        Command::Key { command } => command::key::run(&command),
+        Command::Lane { command } => command::lane::run(&command),
+        Command::CheckConfig { file } => command::check_config::run(&file),
+        Command::Migrate(arguments) => command::migrate::run(&arguments),
+        Command::Healthcheck(arguments) => command::healthcheck::run(&arguments),
+    };
+    done.unwrap_or_else(|error| {
+        command::complain(&error);
+        if error.downcast_ref::<ConfigError>().is_some() {
+            ExitCode::from(EXIT_CONFIG)
+        } else {
+            ExitCode::FAILURE
+        }
+    })
+}

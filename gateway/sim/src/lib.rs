@@ -1,1 +1,18 @@
-//! Test only: storms with faults against the real binary, and the history checker's driver.
+//! Test only: storms with faults against the real binary, judged by the invariant checker.
+//!
+//! A [`storm`] starts a real `redis-server` and the real `sluice`, lets many shoppers claim few
+//! coupons while an operator changes them and [`fault`]s are inflicted at random, then waits for
+//! quiet, reads the ledger and asks [`sluice_domain::invariant`] for a verdict on the recorded
+//! history. Every round prints its seed; the same seed makes the same choices (the operating system
+//! decides the rest).
+
+pub mod admin;
+pub mod fault;
+pub mod http;
+pub mod ledger_facts;
+pub mod operator;
+pub mod redis_server;
+pub mod shopper;
+pub mod sluice_process;
+pub mod storm;
+pub mod tally;

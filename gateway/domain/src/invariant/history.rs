@@ -106,6 +106,8 @@ pub struct History {
     pub operator_calls: Vec<OperatorCall>,
     /// Looks at lanes, in the order of time.
     pub lane_samples: Vec<LaneSample>,
+    /// When faults had been inflicted after which hot state may have forgotten answers.
+    pub losses: Vec<Timestamp>,
 }
 
 /// Invariant 1: what was acknowledged as `ledger` is a row.
@@ -129,6 +131,37 @@ pub fn acknowledged_is_durable(history: &History, coupons: &[CouponRows]) -> Che
             format!(
                 "claim {claim_id} of user {} was acknowledged and is no row",
                 attempt.user
+            )
+        });
+    }
+    check
+}
+
+/// Invariant 1, the other half: a claim acknowledged as `hot` is missing only where hot state was
+/// lost after it was asked for.
+#[must_use]
+pub fn hot_is_lost_only_with_hot_state(history: &History, coupons: &[CouponRows]) -> Check {
+    let mut check = Check::new(1, "acknowledged as hot is lost only with hot state");
+    let rows = rows_by_id(coupons);
+    let last_loss = history.losses.iter().max();
+    for attempt in &history.attempts {
+        let Answer::Acknowledged {
+            claim_id,
+            durability: Durability::Hot,
+            ..
+        } = &attempt.answer
+        else {
+            continue;
+        };
+        let excused = last_loss.is_some_and(|&loss| loss >= attempt.sent_at);
+        let held = rows
+            .get(claim_id)
+            .is_some_and(|row| row.user == attempt.user);
+        check.expect(held || excused, || {
+            format!(
+                "claim {claim_id} of user {} was acknowledged as hot at {}, is no row, and nothing \
+                 was lost since",
+                attempt.user, attempt.answered_at
             )
         });
     }

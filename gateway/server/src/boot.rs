@@ -1,0 +1,386 @@
+//! The composition root: the only place that wires. Read it from top to bottom to know what runs.
+//!
+//! Three runtimes: the data plane (claims, and the keepers that claims wait for), the control
+//! plane, the ops port. Each has threads of its own, so none can starve another.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_claim::durability::MarkBoard;
+use sluice_claim::engine::{Engine, EngineParts};
+use sluice_control::{Control, ControlParts};
+use sluice_domain::hash::HashKeys;
+use sluice_edge::identity::Identity;
+use sluice_edge::limits::slice::QuotaSource;
+use sluice_edge::server::{Drained, Edge};
+use sluice_hotstate::redis::{RedisHotState, RedisSettings};
+use sluice_ledger::Ledger;
+use sluice_ledger::lanes::Lanes;
+use sluice_ledger::sqlite::{OpenOptions, SqliteLedger};
+use sluice_workers::keeper::PhaseName;
+use sluice_workers::{KeeperHandle, KeeperParts, Keepers};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+use crate::adapter::{KeeperLanes, LedgerReader, OwnGateway, SharedQuota};
+use crate::clock::SystemClock;
+use crate::config::Settings;
+use crate::data_dir::{DataDir, DataDirLock};
+use crate::ops::{self, Ops};
+use crate::readiness::Readiness;
+use crate::telemetry::{LogFilter, start_metrics};
+
+/// How long the keepers may take to close their leases, at most; `keeper.stop_ms_max` is less.
+const KEEPERS_STOP_WAIT: std::time::Duration = std::time::Duration::from_secs(20);
+/// How long the control plane may take to end after the data plane has.
+const CONTROL_STOP_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// What a start needs that is not configuration.
+pub(crate) struct Ground {
+    /// The checked configuration.
+    pub(crate) settings: Settings,
+    /// The data folder.
+    pub(crate) folder: DataDir,
+    /// Its lock, held until the end.
+    pub(crate) lock: DataDirLock,
+    /// The log filter, for the ops port.
+    pub(crate) log: LogFilter,
+}
+
+/// The addresses that were bound: the real ones, where port 0 was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound {
+    pub(crate) data: SocketAddr,
+    pub(crate) control: SocketAddr,
+    pub(crate) ops: SocketAddr,
+}
+
+/// Everything that runs.
+pub(crate) struct Running {
+    /// Where it listens.
+    pub(crate) bound: Bound,
+    /// The ledger, for what a start does besides serving.
+    pub(crate) ledger: Arc<SqliteLedger>,
+    settings: Settings,
+    readiness: Arc<Readiness>,
+    stop: watch::Sender<bool>,
+    data: Runtime,
+    keepers: Keepers,
+    edge: tokio::task::JoinHandle<Drained>,
+    control: Option<std::thread::JoinHandle<()>>,
+    _lock: DataDirLock,
+}
+
+/// Opens the SQLite ledger of a system.
+pub(crate) fn open_ledger(settings: &Settings, folder: &DataDir) -> anyhow::Result<SqliteLedger> {
+    let path = settings.ledger_path(folder);
+    let options = OpenOptions {
+        readers: settings.ledger.readers,
+        queue_max: settings.ledger.queue_max,
+        ..OpenOptions::new(settings.lanes()?)
+    };
+    SqliteLedger::open(&path, options).with_context(|| format!("the ledger {}", path.display()))
+}
+
+/// Starts everything and returns when the ports are bound. Lanes may still be recovering: the ops
+/// port says when they are not.
+pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
+    let Ground {
+        settings,
+        folder,
+        lock,
+        log,
+    } = ground;
+    let metrics = start_metrics()?;
+    let clock = SystemClock::start();
+    let ledger = Arc::new(open_ledger(&settings, &folder)?);
+    let readiness = Arc::new(Readiness::default());
+    let (stop, stopped) = watch::channel(false);
+
+    let data = runtime("data", settings.data.threads)?;
+    let _inside = data.enter();
+    let hotstate = connect_hotstate(&settings, &ledger)?;
+    let lanes = ledger.identity().lanes;
+    let keys = HashKeys::derive(&ledger.identity().hash_key);
+    let marks = Arc::new(MarkBoard::new(lanes));
+    let keepers = Keepers::spawn(
+        &KeeperParts {
+            ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+            store: Arc::clone(&hotstate) as _,
+            board: Arc::clone(&marks),
+            clock: Arc::new(clock),
+        },
+        settings.keeper_settings(),
+        &format!("process {}", std::process::id()),
+    )?;
+    let handle = keepers.handle();
+    let engine = Engine::new(
+        EngineParts {
+            store: Arc::clone(&hotstate),
+            marks,
+            reader: Arc::new(LedgerReader(Arc::clone(&ledger) as Arc<dyn Ledger>)),
+            keeper: Arc::new(handle.clone()),
+            keys: keys.clone(),
+            lanes,
+        },
+        settings.engine(),
+    )?;
+    watch_readiness(&readiness, &ledger, &handle);
+
+    let (edge, data_address) = serve_data(&data, &settings, &folder, &engine, clock, &stopped)?;
+    let parts = ControlParts {
+        ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+        lanes_store: hotstate as _,
+        keys,
+        gateways: Arc::new(OwnGateway(engine)),
+        lane_operator: Arc::new(KeeperLanes {
+            keepers: handle,
+            ledger: Arc::clone(&ledger) as _,
+        }),
+        clock: Arc::new(clock),
+    };
+    let (control, control_address) = serve_control(&settings, parts, stopped)?;
+    let ops_address = serve_ops(&settings, metrics, &readiness, log)?;
+    Ok(Running {
+        bound: Bound {
+            data: data_address,
+            control: control_address,
+            ops: ops_address,
+        },
+        ledger,
+        settings,
+        readiness,
+        stop,
+        edge,
+        keepers,
+        control: Some(control),
+        data,
+        _lock: lock,
+    })
+}
+
+impl Running {
+    /// Waits for TERM or INT (or for the data plane to fail), then stops in good order: not ready,
+    /// no new connections, requests to their end, leases closed, ledger closed.
+    pub(crate) fn run_until_stopped(mut self) -> anyhow::Result<ExitCode> {
+        let served = self.data.block_on(async {
+            tokio::select! {
+                signal = stop_signal() => signal.map(|name| {
+                    tracing::info!(signal = name, "stopping");
+                    None
+                }),
+                ended = &mut self.edge => Ok(Some(ended)),
+            }
+        })?;
+        if let Some(ended) = served {
+            ended.context("the data plane panicked")?;
+            anyhow::bail!("the data plane ended by itself");
+        }
+        self.readiness.drain();
+        self.data
+            .block_on(tokio::time::sleep(self.settings.drain_wait()));
+        // Nobody listens any more only where everything has ended already.
+        let _unheard = self.stop.send(true);
+        if !self.edge.is_finished() {
+            let drained = self
+                .data
+                .block_on(&mut self.edge)
+                .context("the data plane panicked")?;
+            if drained.cut > 0 {
+                tracing::warn!(
+                    connections = drained.cut,
+                    "connections were cut at the drain deadline"
+                );
+            }
+        }
+        if !self.data.block_on(self.keepers.shutdown(KEEPERS_STOP_WAIT)) {
+            tracing::warn!("not every lease was closed; the next start settles them");
+        }
+        let control = self.control.take();
+        let ended = std::time::Instant::now() + CONTROL_STOP_WAIT;
+        while control.as_ref().is_some_and(|thread| !thread.is_finished())
+            && std::time::Instant::now() < ended
+        {
+            std::thread::park_timeout(std::time::Duration::from_millis(10));
+        }
+        self.data
+            .shutdown_timeout(std::time::Duration::from_secs(1));
+        self.ledger.close();
+        tracing::info!("stopped");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn connect_hotstate(
+    settings: &Settings,
+    ledger: &SqliteLedger,
+) -> anyhow::Result<Arc<RedisHotState>> {
+    let (connect_timeout, response_timeout) = settings.redis_timeouts();
+    let engine = settings.engine();
+    let redis = RedisSettings {
+        connections: settings.hotstate.connections,
+        connect_timeout,
+        claim_timeout: engine.call_within,
+        response_timeout,
+        in_flight_max: settings.hotstate.in_flight_max,
+        outbox_entries_max: settings.hotstate.outbox_entries_max,
+        ..RedisSettings::new(settings.hotstate.redis_urls.clone())
+    };
+    Ok(RedisHotState::connect(redis, ledger.identity().lanes)?)
+}
+
+fn serve_data(
+    data: &Runtime,
+    settings: &Settings,
+    folder: &DataDir,
+    engine: &Arc<Engine<RedisHotState>>,
+    clock: SystemClock,
+    stopped: &watch::Receiver<bool>,
+) -> anyhow::Result<(tokio::task::JoinHandle<Drained>, SocketAddr)> {
+    let wall: sluice_edge::identity::WallClock = Arc::new(move || clock.wall());
+    let identity = Arc::new(Identity::open(settings.identity_settings(folder), wall)?);
+    let quota = match settings.limits.redis_url.as_str() {
+        "" => None,
+        url => Some(Arc::new(SharedQuota::connect(url)?) as Arc<dyn QuotaSource>),
+    };
+    let edge = Edge::new(
+        Arc::clone(engine),
+        Arc::clone(&identity),
+        settings.edge(),
+        quota,
+    )?;
+    data.spawn(reload_keys(identity, settings.key_reload()));
+    let listener = data
+        .block_on(TcpListener::bind(settings.data.listen))
+        .with_context(|| format!("data.listen: cannot listen on {}", settings.data.listen))?;
+    let address = listener.local_addr()?;
+    let stopped = until_stopped(stopped.clone());
+    Ok((
+        data.spawn(async move { edge.serve(listener, stopped).await }),
+        address,
+    ))
+}
+
+fn serve_control(
+    settings: &Settings,
+    parts: ControlParts,
+    stopped: watch::Receiver<bool>,
+) -> anyhow::Result<(std::thread::JoinHandle<()>, SocketAddr)> {
+    let runtime = runtime("control", settings.control.threads)?;
+    let listener = runtime
+        .block_on(TcpListener::bind(settings.control.listen))
+        .with_context(|| {
+            format!(
+                "control.listen: cannot listen on {}",
+                settings.control.listen
+            )
+        })?;
+    let address = listener.local_addr()?;
+    let control = Control::new(parts, settings.control_settings());
+    let thread = std::thread::Builder::new()
+        .name("control".to_owned())
+        .spawn(move || {
+            let served = runtime.block_on(control.serve(listener, until_stopped(stopped)));
+            if let Err(error) = served {
+                tracing::error!(%error, "the control plane ended");
+            }
+            runtime.shutdown_background();
+        })?;
+    Ok((thread, address))
+}
+
+fn serve_ops(
+    settings: &Settings,
+    metrics: PrometheusHandle,
+    readiness: &Arc<Readiness>,
+    log: LogFilter,
+) -> anyhow::Result<SocketAddr> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let listener = runtime
+        .block_on(TcpListener::bind(settings.ops.listen))
+        .with_context(|| format!("ops.listen: cannot listen on {}", settings.ops.listen))?;
+    let address = listener.local_addr()?;
+    let ops = Ops {
+        metrics,
+        readiness: Arc::clone(readiness),
+        log,
+    };
+    std::thread::Builder::new()
+        .name("ops".to_owned())
+        .spawn(move || {
+            if let Err(error) = runtime.block_on(ops::serve(listener, ops)) {
+                tracing::error!(%error, "the ops port ended");
+            }
+        })?;
+    Ok(address)
+}
+
+/// What must hold for claims to be served.
+fn watch_readiness(readiness: &Readiness, ledger: &Arc<SqliteLedger>, keepers: &KeeperHandle) {
+    let writable = Arc::clone(ledger);
+    readiness.add(move || {
+        (!writable.writable()).then(|| {
+            "the ledger cannot be written (disk full or read-only): claims of class ledger wait"
+                .to_owned()
+        })
+    });
+    let keepers = keepers.clone();
+    readiness.add(move || {
+        if keepers.all_open() {
+            return None;
+        }
+        let away: Vec<String> = keepers
+            .status()
+            .iter()
+            .filter(|status| status.phase != PhaseName::Open)
+            .map(|status| match &status.halted {
+                Some(why) => format!("{} (halted: {why})", status.lane),
+                None => format!("{} ({})", status.lane, status.phase.label()),
+            })
+            .collect();
+        Some(format!("lanes that do not serve: {}", away.join(", ")))
+    });
+}
+
+async fn reload_keys(identity: Arc<Identity>, every: std::time::Duration) {
+    let mut tick = tokio::time::interval(every);
+    loop {
+        tick.tick().await;
+        if let Err(error) = identity.reload() {
+            tracing::error!(
+                error = format!("{:#}", anyhow::Error::from(error)),
+                "a changed key file is not taken over; the keys read before stay in force"
+            );
+        }
+    }
+}
+
+fn runtime(name: &'static str, threads: usize) -> anyhow::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    builder.enable_all().thread_name(name);
+    if threads > 0 {
+        builder.worker_threads(threads);
+    }
+    builder
+        .build()
+        .with_context(|| format!("cannot start the runtime of {name}"))
+}
+
+async fn until_stopped(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone has stopped too.
+    let _either = stopped.wait_for(|stop| *stop).await;
+}
+
+async fn stop_signal() -> std::io::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "TERM",
+        _ = interrupt.recv() => "INT",
+    })
+}

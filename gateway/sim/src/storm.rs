@@ -1,0 +1,203 @@
+//! One round of a storm, from an empty folder to a verdict.
+
+mod setup;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use sluice_domain::id::CouponId;
+use sluice_domain::invariant::Check;
+
+use crate::fault::{self, Fault};
+use crate::http::Connection;
+use crate::operator::{operate, resume_for_certain};
+use crate::shopper::{Passes, Wanted, shop};
+use crate::sluice_process::address;
+use crate::tally::Tally;
+
+use setup::Stage;
+
+/// How long a client waits for an answer before the outcome counts as unknown.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How a round is played.
+#[derive(Debug, Clone)]
+pub struct Round {
+    /// Chooses everything that is chosen at random.
+    pub seed: u64,
+    /// The `sluice` binary.
+    pub binary: PathBuf,
+    /// How long shoppers, operator and faults go on.
+    pub length: Duration,
+    /// Shoppers at once.
+    pub shoppers: usize,
+    /// Users they claim for.
+    pub users: usize,
+    /// The faults to choose from.
+    pub faults: Vec<Fault>,
+}
+
+/// What a round ended in.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The seed, to play it again.
+    pub seed: u64,
+    /// Claim requests.
+    pub attempts: usize,
+    /// Distinct claims acknowledged.
+    pub acknowledged: usize,
+    /// Claims in the ledger.
+    pub rows: usize,
+    /// Faults inflicted.
+    pub faults: BTreeMap<Fault, u32>,
+    /// Longest time from a fault until every lane served again.
+    pub slowest_recovery: Duration,
+    /// Every check, the audit's included.
+    pub checks: Vec<Check>,
+}
+
+/// A coupon of the storm.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sale {
+    pub(crate) coupon: CouponId,
+    pub(crate) total: u64,
+    pub(crate) per_user: u16,
+}
+
+/// Plays a round.
+///
+/// # Errors
+/// When the round could not be played to its end: a process did not start, or the system did not
+/// come back by itself. A violated invariant is no error: it stands in the outcome.
+pub async fn play(round: &Round) -> anyhow::Result<Outcome> {
+    let mut stage = Stage::set(round).await?;
+    let tally = Arc::new(Tally::default());
+    let sales = stage.open_sales(&tally).await?;
+    let passes = Arc::new(stage.passes(round.users)?);
+    let stop = Arc::new(AtomicBool::new(false));
+
+    let shoppers = send_shoppers(round, &stage, &sales, &passes, &tally, &stop)?;
+    let totals: Arc<[(CouponId, u64)]> =
+        sales.iter().map(|sale| (sale.coupon, sale.total)).collect();
+    let operator = tokio::spawn(operate(
+        round.seed ^ 0x0be2,
+        stage.admin()?,
+        totals,
+        Arc::clone(&tally),
+        Arc::clone(&stop),
+    ));
+    let samples = tokio::spawn(setup::sample_lanes(
+        stage.admin()?,
+        Arc::clone(&tally),
+        Arc::clone(&stop),
+    ));
+
+    let (faults, slowest_recovery) = inflict_faults(round, &mut stage, &tally).await?;
+
+    stop.store(true, Ordering::Relaxed);
+    for shopper in shoppers {
+        shopper.await?;
+    }
+    operator.await?;
+    samples.await?;
+    stage.server.wait_until_ready().await?;
+    let mut admin = stage.admin()?;
+    for sale in &sales {
+        anyhow::ensure!(
+            resume_for_certain(&mut admin, sale.coupon, &tally).await,
+            "coupon {} could not be resumed after the storm",
+            sale.coupon
+        );
+    }
+    verdict::sell_out(&stage, &sales, &passes, &tally).await?;
+    let attempts = tally.attempts();
+    let history = Arc::try_unwrap(tally)
+        .map_err(|_shared| anyhow::anyhow!("the history is still being written"))?
+        .into_history();
+    let judged = verdict::judge(&mut stage, &sales, &history).await?;
+    Ok(Outcome {
+        seed: round.seed,
+        attempts,
+        acknowledged: judged.acknowledged,
+        rows: judged.rows,
+        faults,
+        slowest_recovery,
+        checks: judged.checks,
+    })
+}
+
+fn send_shoppers(
+    round: &Round,
+    stage: &Stage,
+    sales: &[Sale],
+    passes: &Arc<Passes>,
+    tally: &Arc<Tally>,
+    stop: &Arc<AtomicBool>,
+) -> anyhow::Result<Vec<tokio::task::JoinHandle<()>>> {
+    let wanted: Arc<[Wanted]> = sales
+        .iter()
+        .map(|sale| Wanted {
+            coupon: sale.coupon,
+            per_user: sale.per_user,
+        })
+        .collect();
+    let data = address(&stage.server.ready.data)?;
+    let shoppers = (0..round.shoppers)
+        .map(|number| {
+            tokio::spawn(shop(
+                round
+                    .seed
+                    .wrapping_mul(1_000_003)
+                    .wrapping_add(number as u64),
+                Connection::new(data, CLIENT_TIMEOUT),
+                Arc::clone(passes),
+                Arc::clone(&wanted),
+                Arc::clone(tally),
+                Arc::clone(stop),
+            ))
+        })
+        .collect();
+    Ok(shoppers)
+}
+
+async fn inflict_faults(
+    round: &Round,
+    stage: &mut Stage,
+    tally: &Tally,
+) -> anyhow::Result<(BTreeMap<Fault, u32>, Duration)> {
+    let mut random = SmallRng::seed_from_u64(round.seed);
+    let mut inflicted: BTreeMap<Fault, u32> = BTreeMap::new();
+    let mut slowest = Duration::ZERO;
+    let end = Instant::now() + round.length;
+    while Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(random.random_range(150..700))).await;
+        let Some(&fault) = round
+            .faults
+            .get(random.random_range(0..round.faults.len().max(1)))
+        else {
+            continue;
+        };
+        let begun = Instant::now();
+        fault::inflict(
+            fault,
+            &mut random,
+            &mut stage.redis,
+            &mut stage.server,
+            tally,
+        )
+        .await?;
+        *inflicted.entry(fault).or_default() += 1;
+        // Half of the time the next fault comes before the lanes serve again.
+        if random.random_bool(0.5) {
+            stage.server.wait_until_ready().await?;
+            slowest = slowest.max(begun.elapsed());
+        }
+    }
+    Ok((inflicted, slowest))
+}

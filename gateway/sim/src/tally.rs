@@ -1,0 +1,61 @@
+//! The history of a storm, written by many tasks at once.
+
+use std::sync::{Mutex, PoisonError};
+
+use sluice_domain::invariant::history::{Attempt, History, LaneSample, OperatorCall};
+use sluice_domain::time::Timestamp;
+
+/// A history that grows.
+#[derive(Debug, Default)]
+pub struct Tally(Mutex<History>);
+
+impl Tally {
+    /// Records a claim request.
+    pub fn attempt(&self, attempt: Attempt) {
+        self.lock().attempts.push(attempt);
+    }
+
+    /// Records an operator's call.
+    pub fn operator_call(&self, call: OperatorCall) {
+        self.lock().operator_calls.push(call);
+    }
+
+    /// Records a fault after which hot state may have forgotten what it had answered.
+    pub fn loss(&self, at: Timestamp) {
+        self.lock().losses.push(at);
+    }
+
+    /// Records a look at a lane.
+    pub fn lane(&self, sample: LaneSample) {
+        self.lock().lane_samples.push(sample);
+    }
+
+    /// How many claim requests were recorded.
+    #[must_use]
+    pub fn attempts(&self) -> usize {
+        self.lock().attempts.len()
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn into_history(self) -> History {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, History> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The wall clock, as a history's instants are written.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a storm is timed by the machine's clock"
+)]
+pub fn now() -> Timestamp {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,3 @@
+//! Storms against the real binary.
+
+mod storm;
