@@ -146,7 +146,17 @@ fn opening() -> Vec<Op> {
         total: Some(9),
         hot: false,
     });
-    takes.chain(creates).collect()
+    let leases = (0..COUPONS - 1).map(|coupon| Op::Open {
+        fence: Fence {
+            lane: None,
+            epochs_behind: 0,
+            keepers_behind: 0,
+        },
+        coupon,
+        want: 4,
+        hot: false,
+    });
+    takes.chain(creates).chain(leases).collect()
 }
 
 fn fences() -> impl Strategy<Value = Fence> {
@@ -208,23 +218,30 @@ fn updates() -> impl Strategy<Value = Op> {
         })
 }
 
-fn batches() -> impl Strategy<Value = Batch> {
+/// Mostly for one coupon: a coupon of another lane refuses the whole append.
+fn batches() -> impl Strategy<Value = Vec<Batch>> {
     let grant = (0..7_u64, 0..8_u32, 0..USERS, prop::option::of(0..2_u8));
-    (0..COUPONS, 1..4_u32, prop::collection::vec(grant, 1..5)).prop_map(
-        |(coupon, lease, mut grants)| {
-            // Tickets outside the lease are rare, as they refuse the whole append.
+    let batch = (
+        prop::option::weighted(0.05, 0..COUPONS),
+        1..4_u32,
+        prop::collection::vec(grant, 1..5),
+    );
+    (0..COUPONS, prop::collection::vec(batch, 0..4)).prop_map(|(coupon, batches)| {
+        let with_coupon = batches.into_iter().map(|(other, lease, mut grants)| {
             for (index, grant) in grants.iter_mut().enumerate() {
-                if grant.1 % 4 != 0 {
-                    grant.0 = index as u64;
+                // Tickets outside the lease (6) are rare, as they refuse the whole append too.
+                if grant.0 != 6 || grant.1 % 4 != 0 {
+                    grant.0 = (grant.0 + index as u64) % 6;
                 }
             }
             Batch {
-                coupon,
+                coupon: other.unwrap_or(coupon),
                 lease,
                 grants,
             }
-        },
-    )
+        });
+        with_coupon.collect()
+    })
 }
 
 fn ops() -> impl Strategy<Value = Op> {
@@ -239,7 +256,7 @@ fn ops() -> impl Strategy<Value = Op> {
             .prop_map(|(fence, coupon, want, hot)| Op::Open { fence, coupon, want, hot }),
         4 => (fences(), coupon(), 1..5_u32, any::<bool>()).prop_map(
             |(fence, coupon, lease, quarantine)| Op::Lease { fence, coupon, lease, quarantine }),
-        12 => (fences(), prop::option::weighted(0.2, 0..3_u64), prop::collection::vec(batches(), 0..4))
+        12 => (fences(), prop::option::weighted(0.2, 0..3_u64), batches())
             .prop_map(|(fence, salvage, batches)| Op::Append { fence, salvage, batches }),
         4 => (coupon(), 0..8_u32).prop_map(|(coupon, claim)| Op::Revoke { coupon, claim }),
         2 => (coupon(), prop::option::weighted(0.8, 0..12_u64))

@@ -12,12 +12,12 @@ use crate::story::{options, runtime};
 #[test]
 fn model_and_sqlite_agree_on_random_histories() {
     let config = Config {
-        cases: 150,
+        cases: 200,
         failure_persistence: None,
         ..Config::default()
     };
     let runtime = runtime();
-    let outcome = TestRunner::new(config).run(&history::histories(60), |ops| {
+    let outcome = TestRunner::new(config).run(&history::histories(80), |ops| {
         let folder = tempfile::tempdir().unwrap();
         let options = OpenOptions::new(history::lanes());
         let sqlite = SqliteLedger::open(folder.path().join("ledger.db"), options).unwrap();
