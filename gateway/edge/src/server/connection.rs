@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use http::Request;
+use http::{HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -73,9 +73,19 @@ impl<C: Claims> Connection<C> {
             let allowance = Arc::clone(&allowance);
             let peer = self.peer;
             service_fn(move |request: Request<Incoming>| {
-                allowance.take(edge.settings.requests_per_connection_max);
+                let last = allowance.take(edge.settings.requests_per_connection_max);
                 let edge = Arc::clone(&edge);
-                async move { Ok::<_, Infallible>(service::answer(&edge, peer, request).await) }
+                async move {
+                    let http1 = request.version() < Version::HTTP_2;
+                    let mut response = service::answer(&edge, peer, request).await;
+                    if last && http1 {
+                        // Said with the last answer, so that no client sends into a close.
+                        response
+                            .headers_mut()
+                            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    Ok::<_, Infallible>(response)
+                }
             })
         };
         let io = TokioIo::new(stream);
@@ -128,11 +138,14 @@ impl<C: Claims> Connection<C> {
 // === impl Allowance ===
 
 impl Allowance {
-    fn take(&self, requests_max: u32) {
+    /// Counts a request; true for the last one.
+    fn take(&self, requests_max: u32) -> bool {
         let used = self.used.fetch_add(1, Ordering::Relaxed) + 1;
-        if used >= requests_max {
+        let last = used >= requests_max;
+        if last {
             self.spent.notify_one();
         }
+        last
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::harness::{GRANTS, SOLD_OUT, Server, claim_request, settings};
 use std::sync::atomic::Ordering;
+use tokio::io::AsyncWriteExt as _;
 
 fn post(pass: &str, headers: &str, body: &str) -> String {
     format!(
@@ -103,10 +104,14 @@ async fn heads_are_bounded() {
         "q".repeat(3_000)
     );
     server.send(&long).await.assert_problem(414, "too_large");
-    // Beyond our own limits hyper's stand behind: refused, and the server goes on.
+    // Beyond our own limits hyper's stand behind: refused or cut off, and the server goes on.
     let bomb = format!("X-Bomb: {}\r\n", "v".repeat(200 * 1024));
-    let answer = server.send(&claim_request(SOLD_OUT, &pass, &bomb)).await;
-    assert!(matches!(answer.status, 400 | 431), "{answer:?}");
+    let mut client = server.connect().await;
+    let request = claim_request(SOLD_OUT, &pass, &bomb);
+    let _cut_off = client.stream.write_all(request.as_bytes()).await;
+    if let Some(answer) = client.try_read().await {
+        assert!(matches!(answer.status, 400 | 431), "{answer:?}");
+    }
     server
         .claim(SOLD_OUT, "ann")
         .await
@@ -227,8 +232,10 @@ async fn rubbish_gets_no_further_than_the_parser() {
     ] {
         let mut client = server.connect().await;
         client.write(rubbish).await;
-        let answer = client.read().await;
-        assert!(answer.status >= 400, "{answer:?}");
+        // hyper refuses or hangs up; nothing of it reaches us.
+        if let Some(answer) = client.try_read().await {
+            assert!(answer.status >= 400, "{answer:?}");
+        }
     }
     server
         .claim(SOLD_OUT, "ann")

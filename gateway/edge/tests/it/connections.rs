@@ -17,7 +17,7 @@ async fn silent_and_slow_clients_are_closed() {
     // Half an HTTP/2 preface.
     let mut half = server.connect().await;
     half.write(b"PRI * HTTP/2.0\r\n").await;
-    assert_eq!(half.read_to_end().await, b"");
+    assert_eq!(half.read_to_close().await, b"");
     // A head that never ends.
     let mut slow = server.connect().await;
     slow.write(b"GET /v1/coupons/x HTTP/1.1\r\nHost: t\r\nX-")

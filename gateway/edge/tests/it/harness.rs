@@ -315,6 +315,17 @@ impl Client {
         self.read_answer(false).await.expect("an answer")
     }
 
+    /// Reads until the server has closed, whether or not it had unread bytes of ours (then the
+    /// close is a reset).
+    pub(crate) async fn read_to_close(&mut self) -> Vec<u8> {
+        let mut rest = std::mem::take(&mut self.buffer);
+        let read = self.stream.read_to_end(&mut rest);
+        let _closed_either_way = tokio::time::timeout(Duration::from_secs(20), read)
+            .await
+            .expect("the server closes");
+        rest
+    }
+
     /// Reads one whole answer, or `None` where the server closed instead.
     pub(crate) async fn try_read(&mut self) -> Option<Answer> {
         self.read_answer(true).await
