@@ -7,9 +7,9 @@
 --   refusal.
 -- Called by: the lane's keeper, in slices (LaneStore::sweep_epoch).
 -- Guards: nothing goes that may still have to be salvaged.
-local lane = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'replid', 'unsalvaged')
+local lane = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'replid')
 if not lane[1] then return { MISSING } end
 if not same_server(lane[3]) then return { SERVER_CHANGED } end
-if tonumber(ARGV[1]) >= tonumber(lane[1]) or lane[2] ~= 'open'
-  or string.find(',' .. lane[4] .. ',', ',' .. ARGV[1] .. ',', 1, true) then return { IGNORED } end
+-- An open lane has no older epoch that is not salvaged: opening forgets the list.
+if tonumber(ARGV[1]) >= tonumber(lane[1]) or lane[2] ~= 'open' then return { IGNORED } end
 return { DONE, redis.call('UNLINK', KEYS[2]) }

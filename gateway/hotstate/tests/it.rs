@@ -1,5 +1,10 @@
 //! Every script and every branch of it, on a real redis-server.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where its stage is not as it must be"
+)]
+
 mod it {
     mod answers;
     mod claims;
