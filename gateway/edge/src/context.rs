@@ -87,13 +87,11 @@ impl RequestId {
     }
 
     /// The id as bytes; visible ASCII without quotes.
-
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
 
     /// The id as text.
-
     pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(self.as_bytes()).unwrap_or("")
     }

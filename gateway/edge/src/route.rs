@@ -28,7 +28,6 @@ pub(crate) enum Route<'a> {
 
 impl<'a> Route<'a> {
     /// The route of a path. Ids are not looked at here.
-
     pub(crate) fn of(path: &'a str) -> Self {
         let Some(rest) = path.strip_prefix("/v1/") else {
             return Self::Unknown;
@@ -50,7 +49,6 @@ impl<'a> Route<'a> {
     }
 
     /// The methods of the route, as an `Allow` header says them.
-
     pub(crate) const fn allow(&self) -> &'static str {
         match self {
             Self::Passes | Self::Claim { .. } => "POST, OPTIONS",
@@ -60,7 +58,6 @@ impl<'a> Route<'a> {
     }
 
     /// Whether the route has this method (`OPTIONS` is answered before).
-
     pub(crate) fn has(&self, method: &Method) -> bool {
         match self {
             Self::Passes | Self::Claim { .. } => method == Method::POST,

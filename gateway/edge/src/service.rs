@@ -208,7 +208,7 @@ fn log<C: Claims>(
     context: &RequestContext,
 ) {
     let one_in = u64::from(edge.settings.access_log_one_in);
-    let sampled = one_in > 0 && context.seed % one_in == 0;
+    let sampled = one_in > 0 && context.seed.is_multiple_of(one_in);
     let (_index, route) = route.label();
     let status = reply.status.as_u16();
     let reason = reply.reason.map_or("", ReasonCode::as_str);

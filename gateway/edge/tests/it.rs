@@ -1,5 +1,6 @@
 //! The data plane over real sockets, with a fake claim engine.
 
+#[cfg(test)]
 mod it {
     mod bad_requests;
     mod catalogue;
