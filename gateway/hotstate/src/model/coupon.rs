@@ -61,7 +61,12 @@ pub(super) fn define(keys: &mut LaneKeys, epoch: Epoch, published: &Arc<Publishe
     current
         .definitions
         .insert(published.id, Arc::clone(published));
-    let is_new = current.know(published.id);
+    make_known(keys, epoch, published.id);
+}
+
+/// Adds a coupon to the known ones.
+pub(super) fn make_known(keys: &mut LaneKeys, epoch: Epoch, coupon: CouponId) {
+    let is_new = keys.epoch_mut(epoch).know(coupon);
     if let Some(hash) = keys.hash.as_mut() {
         hash.known += usize::from(is_new);
     }

@@ -9,7 +9,7 @@ use sluice_domain::id::{CouponId, EntryNumber, LeaseNumber, StockSeq, UserId};
 use sluice_domain::lane::LaneFence;
 
 use super::OPENS_AFTER_MS;
-use super::coupon::{define, raise_seq, revision_in_force};
+use super::coupon::{define, make_known, raise_seq, revision_in_force};
 use super::prologue::{Runs, fenced};
 use super::state::{CouponHash, CouponKeys, LaneKeys, Server};
 use crate::lane_store::{Fenced, HydrateBegin, Hydration};
@@ -55,6 +55,7 @@ pub(super) fn begin(
     if revision_in_force(keys, coupon) < begin.published.revision {
         define(keys, fence.epoch, &begin.published);
     }
+    make_known(keys, fence.epoch, coupon);
     let current = keys.epoch_mut(fence.epoch);
     *current.coupon_mut(coupon) = CouponKeys {
         hash: Some(CouponHash {
