@@ -30,7 +30,7 @@ pub(crate) struct App {
     /// One permit per change under way.
     pub changes: Arc<Semaphore>,
     pub running: Running,
-    /// The OpenAPI document.
+    /// The `OpenAPI` document.
     pub openapi: Arc<[u8]>,
     pub settings: ControlSettings,
 }

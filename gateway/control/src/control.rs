@@ -74,7 +74,6 @@ impl Control {
     }
 
     /// The admin API with all its phases.
-    #[must_use]
     pub fn router(&self) -> Router {
         router::router(&self.app)
     }
@@ -130,7 +129,7 @@ impl Control {
     }
 }
 
-/// The OpenAPI document of the admin API, as it is committed and served.
+/// The `OpenAPI` document of the admin API, as it is committed and served.
 #[must_use]
 pub fn openapi_json() -> String {
     let (_router, document) = router::admin().split_for_parts();

@@ -1,4 +1,4 @@
-//! Control plane: admin API, OpenAPI, keys and roles, publishing.
+//! Control plane: admin API, `OpenAPI`, keys and roles, publishing.
 //!
 //! The control plane defines coupons and watches over them. It writes to the ledger first and puts
 //! what it wrote in force in hot state by one way only, [`publish`]; it never decides a claim.

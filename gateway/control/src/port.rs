@@ -45,11 +45,11 @@ pub trait LaneOperator: Send + Sync + 'static {
     /// a store does not answer.
     async fn recover(&self, lane: LaneId, accept_ledger: bool) -> Result<(), OperatorError>;
 
-    /// Gives a lane up in good order (leases retired and closed, the hold released), so that a
-    /// keeper takes it anew with nothing in quarantine.
+    /// Ends the quarantine of all of a lane's units before their grace is over, by an operator's
+    /// word that no cut-off server has granted from them.
     ///
     /// # Errors
-    /// When no keeper of this process holds the lane, or a store does not answer.
+    /// When no keeper of this process serves the lane, or a store does not answer.
     async fn release(&self, lane: LaneId) -> Result<(), OperatorError>;
 
     /// What the keeper of a lane says of itself; `None` where this process has none for it.

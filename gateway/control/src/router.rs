@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::error::Problem;
 use crate::{openapi, phases};
 
-/// The admin API: every route here is in the OpenAPI document and in the table of roles.
+/// The admin API: every route here is in the `OpenAPI` document and in the table of roles.
 pub(crate) fn admin() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(openapi::Document::openapi())
         .routes(routes!(list::list_coupons, create::create_coupon))

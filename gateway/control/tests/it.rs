@@ -1,5 +1,10 @@
 //! The admin API over real HTTP, on the in-memory models of ledger and hot state.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the lint's exception for tests does not reach their helpers"
+)]
+
 #[path = "it/audit.rs"]
 mod audit;
 #[path = "it/coupons.rs"]

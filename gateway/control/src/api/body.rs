@@ -14,7 +14,7 @@ use sluice_domain::input::FieldError;
 use crate::api::call::etag;
 use crate::error::{Answer, FieldProblem, Problem};
 
-/// The body as it came, bounded and complete. A type of its own because the OpenAPI document would
+/// The body as it came, bounded and complete. A type of its own because the `OpenAPI` document would
 /// otherwise describe it as binary.
 #[derive(Debug)]
 pub(crate) struct RawBody(pub Bytes);
@@ -87,7 +87,7 @@ pub(crate) fn not_accepted(errors: Vec<FieldError>) -> Problem {
     )
 }
 
-/// An answer with an ETag.
+/// An answer with an `ETag`.
 pub(crate) fn at_revision(
     status: StatusCode,
     revision: Revision,

@@ -126,18 +126,18 @@ impl IfMatch {
         match self {
             Self::Absent | Self::Any => Ok(()),
             // A weak tag never matches here: its text differs.
-            Self::Tags(tags) if tags.iter().any(|tag| *tag == current) => Ok(()),
+            Self::Tags(tags) if tags.contains(&current) => Ok(()),
             Self::Tags(_) => Err(stale(revision)),
         }
     }
 }
 
-/// The ETag of a revision.
+/// The `ETag` of a revision.
 pub(crate) fn etag(revision: Revision) -> String {
     format!("\"{revision}\"")
 }
 
-/// 412 with the ETag of now.
+/// 412 with the `ETag` of now.
 pub(crate) fn stale(revision: Revision) -> Problem {
     let current = etag(revision);
     let problem = Problem::new(

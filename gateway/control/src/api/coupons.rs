@@ -46,7 +46,7 @@ async fn view(app: &App, coupon: &Coupon) -> Answer<CouponView> {
     })
 }
 
-/// Answers with a coupon and its ETag.
+/// Answers with a coupon and its `ETag`.
 async fn answer(app: &App, status: StatusCode, coupon: &Coupon) -> Answer<Response> {
     Ok(at_revision(
         status,

@@ -19,7 +19,7 @@ pub(crate) async fn get_index() -> Response {
     ([(CONTENT_TYPE, "application/json")], INDEX).into_response()
 }
 
-/// The OpenAPI document of this plane.
+/// The `OpenAPI` document of this plane.
 pub(crate) async fn get_openapi(State(app): State<Arc<App>>) -> Response {
     let body = Arc::clone(&app.openapi);
     (

@@ -109,7 +109,8 @@ pub(crate) async fn recover_lane(
     Ok(Json(view(&app, lane).await?))
 }
 
-/// Makes the keeper give a lane up in good order, so that it is taken anew.
+/// Ends the quarantine of a lane's units before their grace is over. Only where it is certain that
+/// no cut-off server has granted from them: else units are sold twice.
 #[utoipa::path(post, path = "/admin/v1/system/lanes/{lane}/release", tag = "system",
     params(("lane" = u16, Path, description = "The lane's number.")),
     responses((status = 200, description = "The lane.", body = crate::openapi::Lane)))]

@@ -51,7 +51,7 @@ pub(crate) struct CouponPatch(serde_json::Value);
 #[derive(ToSchema)]
 pub(crate) struct Coupon {
     id: String,
-    /// The ETag as a number; rises with every change.
+    /// The `ETag` as a number; rises with every change.
     revision: u32,
     /// Rises with the terms; claims keep theirs.
     version: u16,

@@ -230,7 +230,7 @@ impl World {
         self.call("POST", path, &[], &bytes).await
     }
 
-    /// A PATCH of the admin, against an ETag.
+    /// A PATCH of the admin, against an `ETag`.
     pub(crate) async fn patch(&self, path: &str, etag: &str, body: Value) -> Reply {
         let headers = [("if-match", etag)];
         self.call("PATCH", path, &headers, body.to_string().as_bytes())
