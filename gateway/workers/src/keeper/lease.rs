@@ -92,14 +92,17 @@ impl Keeper {
         mut unleased: Option<u64>,
         hot_possible: bool,
     ) -> Result<(), Trouble> {
+        // Once hot state was told "final", anything that came back is leased at once, however full
+        // the list is: "sold out" has to be true.
+        let mut told_final = figures.is_final;
         for _lease in 0..LEASES_AT_ONCE {
             let now = self.now_ms();
             let Some(held) = self.coupons.get(&coupon) else {
                 return Ok(());
             };
-            let Some(want) =
-                decide::lease_size(held.left, held.rate.ahead(now), held.floor, unleased)
-            else {
+            let left = if told_final { 0 } else { held.left };
+            let ahead = held.rate.ahead(now);
+            let Some(want) = decide::lease_size(left, ahead, held.floor, unleased) else {
                 return Ok(());
             };
             if unleased == Some(0) {
@@ -124,6 +127,7 @@ impl Keeper {
                 return Ok(());
             }
             self.closing.remove(&(coupon, lease.number));
+            told_final = false;
             if let Some(held) = self.coupons.get_mut(&coupon) {
                 held.listed(&lease);
             }

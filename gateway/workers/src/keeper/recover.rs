@@ -136,6 +136,10 @@ impl Keeper {
                 if (row.epoch, row.keeper) != (self.fence.epoch, self.fence.keeper) {
                     return Err(Trouble::Lost);
                 }
+                if epoch <= self.fence.epoch && keeper <= self.fence.keeper {
+                    // Fenced already, and something happened to the server since then.
+                    return Err(Trouble::Recover(Cause::InDoubt));
+                }
                 return Err(Trouble::Halt(format!(
                     "the ledger was set back: hot state has epoch {epoch} and keeper {keeper}, \
                      the ledger {} and {}",

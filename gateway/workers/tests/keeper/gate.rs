@@ -1,0 +1,106 @@
+//! Hot state whose calls fail on purpose: the k-th from now, before or after it took effect.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sluice_claim::port::StoreError;
+use sluice_domain::claim::{ClaimRow, GrantRecord};
+use sluice_domain::id::{ClaimId, CouponId, EntryNumber, Epoch, LaneId, LedgerId, UserId};
+use sluice_domain::lane::LaneFence;
+use sluice_domain::published::Published;
+use sluice_domain::time::Timestamp;
+use sluice_hotstate::LaneStore;
+use sluice_hotstate::lane_store::{
+    CouponFigures, Fenced, FencedOff, HydrateBegin, Hydration, Installed, LaneFacts, LeaseInstall,
+    LeaseInstalled, OutboxEntry, Refusal, Retire, Retired,
+};
+use sluice_hotstate::model::ModelHotState;
+
+/// The wrapped store.
+pub(crate) struct GateStore {
+    inner: ModelHotState,
+    calls: AtomicU64,
+    fail_at: AtomicU64,
+    after: AtomicU64,
+}
+
+impl GateStore {
+    pub(crate) fn new(inner: ModelHotState) -> Self {
+        Self {
+            inner,
+            calls: AtomicU64::new(0),
+            fail_at: AtomicU64::new(u64::MAX),
+            after: AtomicU64::new(0),
+        }
+    }
+
+    /// The `index`-th call from now on (0 is the next) fails; with `after`, it takes effect first.
+    pub(crate) fn fail(&self, index: u64, after: bool) {
+        let at = self.calls.load(Ordering::SeqCst) + index;
+        self.fail_at.store(at, Ordering::SeqCst);
+        self.after.store(u64::from(after), Ordering::SeqCst);
+    }
+
+    pub(crate) fn disarm(&self) {
+        self.fail_at.store(u64::MAX, Ordering::SeqCst);
+    }
+
+    async fn pass<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let index = self.calls.fetch_add(1, Ordering::SeqCst);
+        let fails = index == self.fail_at.load(Ordering::SeqCst);
+        if fails && self.after.load(Ordering::SeqCst) == 0 {
+            return Err(StoreError::Unavailable {
+                reason: "the gate is shut".to_owned(),
+            });
+        }
+        let answer = call.await;
+        if fails {
+            return Err(StoreError::Unknown {
+                reason: "the gate kept the answer".to_owned(),
+            });
+        }
+        answer
+    }
+}
+
+macro_rules! gated {
+    ($(fn $name:ident($($arg:ident: $kind:ty),*) -> $answer:ty;)*) => {
+        #[async_trait::async_trait]
+        impl LaneStore for GateStore {
+            fn learn_epoch(&self, lane: LaneId, epoch: Epoch) {
+                self.inner.learn_epoch(lane, epoch);
+            }
+
+            $(async fn $name(&self, $($arg: $kind),*) -> Result<$answer, StoreError> {
+                self.pass(self.inner.$name($($arg),*)).await
+            })*
+        }
+    };
+}
+
+gated! {
+    fn facts(lane: LaneId) -> Option<LaneFacts>;
+    fn take(fence: LaneFence, ledger: LedgerId, until: Timestamp) -> Fenced<LaneFacts>;
+    fn renew(fence: LaneFence, until: Timestamp, seq: u64) -> Fenced<LaneFacts>;
+    fn fence(fence: LaneFence, ledger: LedgerId) -> Fenced<FencedOff>;
+    fn halt(fence: LaneFence) -> Fenced<()>;
+    fn open(fence: LaneFence, until: Timestamp, known: &[CouponId], retired: &[CouponId], seq: u64) -> Fenced<()>;
+    fn sweep_epoch(lane: LaneId, ended: Epoch) -> bool;
+    fn read_outbox(lane: LaneId, epoch: Epoch, after: EntryNumber, count: usize) -> Vec<OutboxEntry>;
+    fn mark(fence: LaneFence, mark: EntryNumber, seq: u64) -> Fenced<LaneFacts>;
+    fn refuse(fence: LaneFence, refusal: Refusal) -> Fenced<()>;
+    fn refused(lane: LaneId, epoch: Epoch) -> Vec<(ClaimId, EntryNumber)>;
+    fn install(lane: LaneId, epoch: Epoch, published: &Published) -> Installed;
+    fn install_lease(fence: LaneFence, lease: LeaseInstall) -> Fenced<LeaseInstalled>;
+    fn set_final(fence: LaneFence, coupon: CouponId, more_may_come: bool) -> Fenced<()>;
+    fn retire(fence: LaneFence, retire: Retire) -> Fenced<Retired>;
+    fn hydrate_begin(fence: LaneFence, begin: &HydrateBegin, attempt: u64) -> Fenced<Hydration>;
+    fn hydrate_claims(fence: LaneFence, coupon: CouponId, attempt: u64, rows: &[ClaimRow]) -> Fenced<Hydration>;
+    fn hydrate_finish(fence: LaneFence, coupon: CouponId, attempt: u64, users: u64, devices: u64, addresses: u64) -> Fenced<Hydration>;
+    fn forget(fence: LaneFence, coupon: CouponId) -> Fenced<()>;
+    fn figures(lane: LaneId, coupon: CouponId) -> Option<CouponFigures>;
+    fn coupons(lane: LaneId) -> Vec<(CouponId, bool)>;
+    fn claims(lane: LaneId, coupon: CouponId, cursor: u64) -> (Vec<(UserId, GrantRecord)>, Option<u64>);
+}
