@@ -170,9 +170,11 @@ impl Keeper {
     }
 }
 
-/// Where the units of a coupon are, once nothing of it waits in the outbox and every open lease is
-/// on the list: drift = leased - returned - rows that are not revoked - left on the list -
-/// quarantined - revoked rows that no closing has given back yet.
+/// Where the units of a coupon are.
+///
+/// Holds once nothing of it waits in the outbox and every open lease is on the list: drift is what is
+/// leased, less what was returned, rows that are not revoked, what is left on the list, what is
+/// quarantined, and revoked rows that no closing has given back yet.
 #[must_use]
 pub fn conservation(
     stock: &Stock,
