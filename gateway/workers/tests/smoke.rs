@@ -1,5 +1,10 @@
 //! All lanes with their runners, on a real redis-server and SQLite.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where its stage is not as it must be"
+)]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
