@@ -65,9 +65,11 @@ find_binaries() {
     if [ -n "${SLUICE_BIN:-}" ]; then
         sluice=$SLUICE_BIN
     else
+        # The cache that the Makefile chooses, where nobody has chosen another.
+        export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice/target}
         say "building the release binary"
         cargo build --release --locked --package sluice
-        sluice=${CARGO_TARGET_DIR:-target}/release/sluice
+        sluice=$CARGO_TARGET_DIR/release/sluice
     fi
     [ -x "$sluice" ] || die "there is no sluice at $sluice"
     k6=${K6_BIN:-$root/loadtest/bin/k6}
