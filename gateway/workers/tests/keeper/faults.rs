@@ -1,5 +1,7 @@
 //! What may go wrong with Redis, the ledger and the keeper, one fault at a time.
 
+use std::sync::atomic::Ordering;
+
 use sluice_claim::port::{ClaimAnswer, StoreError};
 use sluice_domain::id::Epoch;
 use sluice_domain::lease::LeaseState;
@@ -11,7 +13,8 @@ use sluice_workers::Clock as _;
 use sluice_workers::keeper::{Keeper, Next, PhaseName};
 use sluice_workers::settings::KeeperSettings;
 
-use crate::world::{LANE, World, now, settings};
+use crate::fixture::settings;
+use crate::world::{LANE, World, now};
 
 /// Decision 22: a cut tail held acknowledged `hot` claims.
 #[test]
@@ -373,4 +376,99 @@ fn leases_of_class_ledger_are_never_quarantined() {
         .any(|lease| lease.state == LeaseState::Quarantined);
     assert!(!blocked);
     assert_eq!(world.sell(coupon, 5..60), 25);
+}
+
+/// A lease is closed only when the mark has passed what was granted from it.
+#[test]
+fn a_total_is_lowered_while_shoppers_claim() {
+    for seed in 0..50 {
+        let mut world = World::new();
+        world.open();
+        let coupon = world.publish(Some(40), "ledger");
+        assert_eq!(world.sell(coupon, 0..5), 5);
+        world.begin_rush(seed);
+        let (reply, mut answer) = tokio::sync::oneshot::channel();
+        world.keeper.lower_total(coupon, 20, reply);
+        world.run(100);
+        answer.try_recv().unwrap();
+        world.run(2_000);
+        world.end_rush();
+        world.run(100);
+        assert_eq!(
+            world.row().epoch,
+            Epoch(1),
+            "seed {seed}: a closed lease was granted from"
+        );
+        assert!(world.told[&coupon].iter().all(|told| told.acknowledged));
+    }
+}
+
+/// Leases are used up, closed and made again in the midst of everything the keeper does.
+#[test]
+fn a_rush_alone_never_costs_an_epoch_or_a_claim() {
+    for seed in 0..40 {
+        let mut world = World::with(KeeperSettings {
+            sweep_ms: 1,
+            lease_floor: 2,
+            lease_floor_max: 8,
+            ..settings()
+        });
+        world.open();
+        let coupon = world.publish(Some(150), "hot");
+        world.run(2_000);
+        world.begin_rush(seed);
+        for _turn in 0..600 {
+            world.step();
+            world.advance(1);
+        }
+        world.end_rush();
+        world.run(100);
+        assert_eq!(world.row().epoch, Epoch(1), "seed {seed}");
+        assert!(now(world.ledger.dead_letters(LANE)).unwrap().is_empty());
+        let sold = world.told[&coupon].len();
+        assert!(sold > 50, "{sold}");
+        assert_eq!(world.rows(coupon).len(), sold);
+    }
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_stops_the_mark_until_an_operator_decides() {
+    let mut world = World::new();
+    world.open();
+    let coupon = world.publish(Some(30), "ledger");
+    assert_eq!(world.sell(coupon, 0..2), 2);
+    world.run(100);
+    let bad = world.status().mark.next();
+    world.gate.garble.store(bad.0, Ordering::SeqCst);
+    // The first lease is used up behind it: it must stay open until its claims are rows.
+    for shopper in 2..8 {
+        assert!(matches!(
+            world.claim(coupon, shopper),
+            Ok(ClaimAnswer::Granted(_))
+        ));
+    }
+    world.run(3_000);
+    assert_eq!(world.status().phase, PhaseName::Open);
+    assert_eq!(world.status().unreadable, Some(bad));
+    assert_eq!(world.rows(coupon).len(), 2);
+    let leases = world.leases(coupon);
+    assert_eq!(
+        leases[0].state,
+        LeaseState::Open,
+        "{:?} {leases:?}",
+        world.told
+    );
+    assert!(world.keeper.recover_now());
+    world.run(2_000);
+    assert_eq!(world.status().phase, PhaseName::Open);
+    assert_eq!(world.status().unreadable, None);
+    assert_eq!(
+        world.rows(coupon).len(),
+        7,
+        "all but the one in the bad entry"
+    );
+    let letters = now(world.ledger.dead_letters(LANE)).unwrap();
+    assert_eq!((letters.len(), letters[0].entry), (1, bad));
+    world.sell(coupon, 10..60);
+    assert_eq!(world.rows(coupon).len(), 30);
 }

@@ -1,5 +1,6 @@
 //! Hot state whose calls fail on purpose: the k-th from now, before or after it took effect.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sluice_claim::port::StoreError;
@@ -15,12 +16,18 @@ use sluice_hotstate::lane_store::{
 };
 use sluice_hotstate::model::ModelHotState;
 
+use crate::rush::Rush;
+
 /// The wrapped store.
 pub(crate) struct GateStore {
     inner: ModelHotState,
     calls: AtomicU64,
     fail_at: AtomicU64,
     after: AtomicU64,
+    /// The entry that cannot be read; 0 is none.
+    pub(crate) garble: AtomicU64,
+    /// What happens before each call, if anything.
+    pub(crate) rush: Mutex<Option<Rush>>,
 }
 
 impl GateStore {
@@ -30,6 +37,8 @@ impl GateStore {
             calls: AtomicU64::new(0),
             fail_at: AtomicU64::new(u64::MAX),
             after: AtomicU64::new(0),
+            garble: AtomicU64::new(0),
+            rush: Mutex::new(None),
         }
     }
 
@@ -44,10 +53,29 @@ impl GateStore {
         self.fail_at.store(u64::MAX, Ordering::SeqCst);
     }
 
+    /// The entry as it is read: one of them may be beyond reading.
+    fn garbled(&self, entry: OutboxEntry) -> OutboxEntry {
+        match entry {
+            OutboxEntry::Batch(batch) if batch.entry.0 == self.garble.load(Ordering::SeqCst) => {
+                OutboxEntry::Unreadable {
+                    entry: batch.entry,
+                    payload: vec![0xFF],
+                    reason: "garbled".to_owned(),
+                }
+            }
+            whole => whole,
+        }
+    }
+
     async fn pass<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        let rush = self.rush.lock().unwrap().take();
+        if let Some(mut rush) = rush {
+            rush.strike(&self.inner);
+            *self.rush.lock().unwrap() = Some(rush);
+        }
         let index = self.calls.fetch_add(1, Ordering::SeqCst);
         let fails = index == self.fail_at.load(Ordering::SeqCst);
         if fails && self.after.load(Ordering::SeqCst) == 0 {
@@ -73,6 +101,17 @@ macro_rules! gated {
                 self.inner.learn_epoch(lane, epoch);
             }
 
+            async fn read_outbox(
+                &self,
+                lane: LaneId,
+                epoch: Epoch,
+                after: EntryNumber,
+                count: usize,
+            ) -> Result<Vec<OutboxEntry>, StoreError> {
+                let read = self.pass(self.inner.read_outbox(lane, epoch, after, count)).await?;
+                Ok(read.into_iter().map(|entry| self.garbled(entry)).collect())
+            }
+
             $(async fn $name(&self, $($arg: $kind),*) -> Result<$answer, StoreError> {
                 self.pass(self.inner.$name($($arg),*)).await
             })*
@@ -88,7 +127,6 @@ gated! {
     fn halt(fence: LaneFence) -> Fenced<()>;
     fn open(fence: LaneFence, until: Timestamp, known: &[CouponId], retired: &[CouponId], seq: u64) -> Fenced<()>;
     fn sweep_epoch(lane: LaneId, ended: Epoch) -> bool;
-    fn read_outbox(lane: LaneId, epoch: Epoch, after: EntryNumber, count: usize) -> Vec<OutboxEntry>;
     fn mark(fence: LaneFence, mark: EntryNumber, seq: u64) -> Fenced<LaneFacts>;
     fn refuse(fence: LaneFence, refusal: Refusal) -> Fenced<()>;
     fn refused(lane: LaneId, epoch: Epoch) -> Vec<(ClaimId, EntryNumber)>;

@@ -6,8 +6,11 @@
 )]
 
 mod crashes;
+mod dice;
 mod faults;
+mod fixture;
 mod gate;
 mod random;
+mod rush;
 mod serving;
 mod world;

@@ -7,20 +7,8 @@ use sluice_ledger::model::Fault;
 use sluice_workers::keeper::Next;
 use tokio::sync::oneshot;
 
+use crate::dice::Dice;
 use crate::world::World;
-
-/// Small and repeatable; of no use for secrets.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-}
 
 fn event(world: &mut World, dice: &mut Dice, coupons: &[CouponId]) {
     let coupon = coupons[usize::try_from(dice.roll(coupons.len() as u64)).unwrap()];
@@ -97,10 +85,15 @@ fn history(seed: u64) {
         world.publish(Some(10 + dice.roll(30)), "ledger"),
         world.publish(Some(10 + dice.roll(30)), "hot"),
     ];
+    let rush = dice.roll(2) == 0;
+    if rush {
+        world.begin_rush(seed);
+    }
     for _event in 0..120 {
         event(&mut world, &mut dice, &coupons);
     }
     // Quiet: no more faults, grace passes, demand exceeds stock.
+    world.end_rush();
     world.gate.disarm();
     world.ledger.clear_faults();
     let grace = world.settings.grace_ms;

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt as _;
 use sluice_claim::durability::MarkBoard;
-use sluice_claim::port::{ClaimAnswer, ClaimCall, ClaimRequest, ClaimStore as _, StoreError};
+use sluice_claim::port::{ClaimAnswer, ClaimStore as _, StoreError};
 use sluice_domain::change::{self, TotalChange};
-use sluice_domain::claim::{ClaimForm, ClaimRow, Durability, Grant, GrantBatch};
+use sluice_domain::claim::{ClaimRow, Durability, Grant, GrantBatch};
 use sluice_domain::coupon::Coupon;
 use sluice_domain::hash::HashKeys;
 use sluice_domain::id::{
@@ -20,7 +20,6 @@ use sluice_domain::lease::{Lease, LeaseState, Stock};
 use sluice_domain::time::Timestamp;
 use sluice_hotstate::model::{ModelClock, ModelHotState};
 use sluice_ledger::ModelLedger;
-use sluice_ledger::audit_log::AuditEntry;
 use sluice_ledger::claims::{AppendFrom, Claims as _, ClaimsPage};
 use sluice_ledger::coupons::{CouponWrite, Coupons as _};
 use sluice_ledger::lanes::{LaneRow, Lanes as _};
@@ -29,7 +28,10 @@ use sluice_workers::clock::Clock;
 use sluice_workers::keeper::{Keeper, KeeperParts, LaneStatus, Next, PhaseName};
 use sluice_workers::settings::KeeperSettings;
 
+use crate::dice::Dice;
+use crate::fixture::{at, entry, settings};
 use crate::gate::GateStore;
+use crate::rush::{Rush, single};
 
 pub(crate) const LANE: LaneId = LaneId(0);
 
@@ -76,23 +78,6 @@ pub(crate) struct World {
     totals: HashMap<CouponId, u64>,
     highest: (Epoch, u64),
     keepers: u32,
-}
-
-/// Short times, small leases.
-pub(crate) fn settings() -> KeeperSettings {
-    KeeperSettings {
-        keeper_lease_ms: 1_000,
-        renewal_ms: 300,
-        lane_lease_ms: 5_000,
-        grace_ms: 20_000,
-        retention_ms: 60_000,
-        sweep_ms: 1_000,
-        full_sweep_every: 3,
-        poll_ms_max: 500,
-        lease_floor: 8,
-        lease_floor_max: 64,
-        ..KeeperSettings::default()
-    }
 }
 
 /// What a future of the models gives: they never wait.
@@ -239,6 +224,35 @@ impl World {
         self.keeper.touch(id);
     }
 
+    /// From here on shoppers claim between the calls of the keeper.
+    pub(crate) fn begin_rush(&mut self, seed: u64) {
+        let coupons = self.totals.keys().copied().collect::<BTreeSet<_>>();
+        let coupons = coupons
+            .into_iter()
+            .map(|id| (id, self.coupon(id).spec.durability))
+            .collect();
+        *self.gate.rush.lock().unwrap() = Some(Rush {
+            keys: HashKeys::derive(&self.ledger.identity().hash_key),
+            dice: Dice(seed),
+            coupons,
+            told: Vec::new(),
+        });
+    }
+
+    /// They go home.
+    pub(crate) fn end_rush(&mut self) {
+        self.note_rush();
+        *self.gate.rush.lock().unwrap() = None;
+    }
+
+    fn note_rush(&mut self) {
+        if let Some(rush) = self.gate.rush.lock().unwrap().as_mut() {
+            for (id, told) in rush.told.drain(..) {
+                self.told.entry(id).or_default().push(told);
+            }
+        }
+    }
+
     /// Raises a total.
     pub(crate) fn raise_total(&mut self, id: CouponId, total: u64) {
         self.change(id, |held, now| {
@@ -257,19 +271,7 @@ impl World {
     pub(crate) fn claim(&mut self, id: CouponId, shopper: u32) -> Result<ClaimAnswer, StoreError> {
         let stored = self.coupon(id);
         let user = UserId::new(&format!("u{shopper}")).unwrap();
-        let call = ClaimCall {
-            lane: LANE,
-            coupon: id,
-            form: ClaimForm::Single,
-            revision: stored.terms_revision,
-            requests: vec![ClaimRequest {
-                user,
-                claim_id: self.keys.single_claim_id(id, &user),
-                device: None,
-                address: None,
-                replay_only: false,
-            }],
-        };
+        let call = single(&self.keys, id, user, stored.terms_revision);
         match now(self.hot.decide(call)) {
             Ok(reply) => {
                 let answer = reply.answers[0];
@@ -393,6 +395,7 @@ impl World {
 
     /// Notes acknowledgements, then checks what must hold at every moment.
     pub(crate) fn check(&mut self) {
+        self.note_rush();
         let row = self.row();
         let highest = (row.epoch, row.keeper.0);
         assert!(
@@ -470,24 +473,5 @@ impl World {
             "2: {} of {total} sold",
             alive.len()
         );
-    }
-}
-
-pub(crate) fn at(millis: i64) -> Timestamp {
-    "2026-11-27T00:00:00Z"
-        .parse::<Timestamp>()
-        .unwrap()
-        .plus_millis(millis)
-}
-
-pub(crate) fn entry() -> AuditEntry {
-    AuditEntry {
-        at: at(0),
-        actor: "test".to_owned(),
-        action: "coupon.change".to_owned(),
-        object: "c".to_owned(),
-        before: String::new(),
-        after: String::new(),
-        request_id: String::new(),
     }
 }
