@@ -9,8 +9,6 @@ trap 'rm -f "$log"' EXIT
 
 started=$(date +%s)
 status=0
-# The server's binary is built first: the storm and the end-to-end tests start it.
-cargo build --locked --package sluice
 cargo test --workspace --locked --all-features --no-fail-fast 2>&1 | tee "$log" || status=$?
 
 awk -v seconds="$(( $(date +%s) - started ))" '

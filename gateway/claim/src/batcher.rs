@@ -277,6 +277,18 @@ async fn call<S: ClaimStore>(shared: Arc<Shared<S>>, lane: LaneId, batch: Vec<En
             reason: "an empty call".to_owned(),
         }),
     };
+    // A call without an answer may have granted too: looking once in vain costs less than a claim
+    // that waits for the next look.
+    let may_have_granted = match &result {
+        Ok(reply) => reply
+            .answers
+            .iter()
+            .any(|answer| matches!(answer, ClaimAnswer::Granted(_))),
+        Err(error) => matches!(error, StoreError::Unknown { .. }),
+    };
+    if may_have_granted {
+        shared.keeper.granted(lane);
+    }
     Done {
         batch,
         sent,

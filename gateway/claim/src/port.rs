@@ -276,9 +276,7 @@ pub trait KeeperRequests: Send + Sync + 'static {
     /// A script granted something: its entry waits in the outbox. Class `ledger` is answered when
     /// the keeper has drained it, so this is called right after each call that granted; it only
     /// sets a flag. Without it the keeper finds the entry at its next poll.
-    fn granted(&self, lane: LaneId) {
-        let _unheard = lane;
-    }
+    fn granted(&self, lane: LaneId);
 }
 
 /// Reads claims that are rows already. Never used to decide a claim: for polls, for waiters whose

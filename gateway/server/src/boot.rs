@@ -181,8 +181,8 @@ impl Running {
             anyhow::bail!("the data plane ended by itself");
         }
         self.readiness.drain();
-        self.data
-            .block_on(tokio::time::sleep(self.settings.drain_wait()));
+        let wait = self.settings.drain_wait();
+        self.data.block_on(async { tokio::time::sleep(wait).await });
         // Nobody listens any more only where everything has ended already.
         let _unheard = self.stop.send(true);
         if !self.edge.is_finished() {
@@ -207,9 +207,9 @@ impl Running {
         {
             std::thread::park_timeout(std::time::Duration::from_millis(10));
         }
+        self.data.block_on(self.ledger.close());
         self.data
             .shutdown_timeout(std::time::Duration::from_secs(1));
-        self.ledger.close();
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     }

@@ -17,15 +17,37 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("ledger", &["domain"]),
     ("checkout", &["domain", "ledger"]),
     ("edge", &["domain", "claim", "checkout"]),
-    ("control", &["domain", "hotstate", "ledger", "claim", "checkout"]),
-    ("workers", &["domain", "hotstate", "ledger", "claim", "checkout"]),
-    ("server", &["domain", "hotstate", "ledger", "claim", "checkout", "edge", "control", "workers"]),
-    ("sim", &["domain", "hotstate", "ledger", "claim", "checkout", "workers"]),
-    ("benches", &["domain", "hotstate", "ledger", "claim", "edge", "workers"]),
+    (
+        "control",
+        &["domain", "hotstate", "ledger", "claim", "checkout"],
+    ),
+    (
+        "workers",
+        &["domain", "hotstate", "ledger", "claim", "checkout"],
+    ),
+    (
+        "server",
+        &[
+            "domain", "hotstate", "ledger", "claim", "checkout", "edge", "control", "workers",
+        ],
+    ),
+    (
+        "sim",
+        &[
+            "domain", "hotstate", "ledger", "claim", "checkout", "workers",
+        ],
+    ),
+    (
+        "benches",
+        &["domain", "hotstate", "ledger", "claim", "edge", "workers"],
+    ),
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
 }
 
 /// All files below a folder with one of these endings, build output left out.
@@ -55,7 +77,12 @@ fn crates() -> Vec<(String, PathBuf)> {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.join("Cargo.toml").exists())
-        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), path))
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                path,
+            )
+        })
         .collect();
     found.push(("benches".to_owned(), root.join("benches")));
     found
@@ -65,9 +92,13 @@ fn crates() -> Vec<(String, PathBuf)> {
 fn crates_use_only_whom_they_may() {
     let allowed: BTreeMap<&str, &[&str]> = MAY_USE.into_iter().collect();
     for (name, path) in crates() {
-        let manifest: toml::Table =
-            fs::read_to_string(path.join("Cargo.toml")).unwrap().parse().unwrap();
-        let may = allowed.get(&*name).unwrap_or_else(|| panic!("{name} is not in the table"));
+        let manifest: toml::Table = fs::read_to_string(path.join("Cargo.toml"))
+            .unwrap()
+            .parse()
+            .unwrap();
+        let may = allowed
+            .get(&*name)
+            .unwrap_or_else(|| panic!("{name} is not in the table"));
         for dependency in manifest["dependencies"].as_table().unwrap().keys() {
             if let Some(ours) = dependency.strip_prefix("sluice-") {
                 assert!(may.contains(&ours), "{name} may not use {ours}");
@@ -108,7 +139,12 @@ fn files_are_short_and_clean() {
 fn modules_are_files_beside_their_folder() {
     for path in files(&root().join("gateway"), &["mod.rs"]) {
         let name = path.file_name().unwrap();
-        assert_ne!(name, "mod.rs", "{}: write foo.rs beside foo/", path.display());
+        assert_ne!(
+            name,
+            "mod.rs",
+            "{}: write foo.rs beside foo/",
+            path.display()
+        );
     }
 }
 
@@ -122,7 +158,11 @@ fn lua_stays_in_its_folder() {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
-        assert!(!text.contains("redis.call"), "{} has Lua in it", path.display());
+        assert!(
+            !text.contains("redis.call"),
+            "{} has Lua in it",
+            path.display()
+        );
     }
 }
 
@@ -136,16 +176,26 @@ fn each_script_opens_with_its_contract() {
             continue;
         }
         scripts += 1;
-        let (_verb, keys) = name.rsplit_once('-').unwrap_or_else(|| panic!("{name} has no arity"));
-        let keys: usize = keys.parse().unwrap_or_else(|_| panic!("{name}: no number of keys"));
+        let (_verb, keys) = name
+            .rsplit_once('-')
+            .unwrap_or_else(|| panic!("{name} has no arity"));
+        let keys: usize = keys
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}: no number of keys"));
         let text = fs::read_to_string(&path).unwrap();
-        let header: Vec<&str> =
-            text.lines().take_while(|line| line.starts_with("--") || line.starts_with("#!")).collect();
+        let header: Vec<&str> = text
+            .lines()
+            .take_while(|line| line.starts_with("--") || line.starts_with("#!"))
+            .collect();
         for part in ["KEYS", "ARGV", "Returns"] {
-            let said = header.iter().any(|line| line.to_lowercase().contains(&part.to_lowercase()));
+            let said = header
+                .iter()
+                .any(|line| line.to_lowercase().contains(&part.to_lowercase()));
             assert!(said, "{name}: its header does not say {part}");
         }
-        let counted = header.iter().any(|line| line.contains(&format!("KEYS ({keys})")));
+        let counted = header
+            .iter()
+            .any(|line| line.contains(&format!("KEYS ({keys})")));
         assert!(counted, "{name}: its header does not say KEYS ({keys})");
         let beyond = format!("KEYS[{}]", keys + 1);
         assert!(!text.contains(&beyond), "{name} uses {beyond}");

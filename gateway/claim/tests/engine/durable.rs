@@ -46,6 +46,16 @@ async fn a_ledger_claim_is_answered_when_the_mark_passes_its_entry() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_grant_tells_the_keeper_at_once_and_a_repeat_does_not() {
+    let bench = Bench::new(published(Durability::Hot));
+    bench.claim(1).await;
+    let told = bench.keeper.0.lock().unwrap().granted.len();
+    assert_eq!(told, 1, "or the claim waits for the keeper's next look");
+    bench.claim(1).await;
+    assert_eq!(bench.keeper.0.lock().unwrap().granted.len(), told);
+}
+
+#[tokio::test(start_paused = true)]
 async fn decision_24_with_the_keeper_paused_every_ledger_claim_answers_202_within_its_budget() {
     let bench = Bench::new(published(Durability::Ledger));
     bench.mark(Some(EPOCH), 0, &[]);

@@ -84,6 +84,7 @@ pub(crate) struct FakeReader(pub(crate) Arc<Mutex<Rows>>);
 
 #[derive(Default)]
 pub(crate) struct Asked {
+    pub(crate) granted: Vec<LaneId>,
     pub(crate) hydrated: Vec<CouponId>,
     pub(crate) losses: Vec<(LaneId, Epoch, NotReady)>,
 }
@@ -520,5 +521,9 @@ impl KeeperRequests for FakeKeeper {
 
     fn report_loss(&self, lane: LaneId, epoch: Epoch, reason: NotReady) {
         self.0.lock().unwrap().losses.push((lane, epoch, reason));
+    }
+
+    fn granted(&self, lane: LaneId) {
+        self.0.lock().unwrap().granted.push(lane);
     }
 }

@@ -33,9 +33,9 @@ pub(crate) fn run(command: &KeyCommand) -> anyhow::Result<ExitCode> {
                 expires_at: None,
             };
             let now = SystemClock::start().wall();
-            let made =
-                super::small_runtime()?.block_on(sluice_control::create_key(&ledger, spec, now));
-            ledger.close();
+            let runtime = super::small_runtime()?;
+            let made = runtime.block_on(sluice_control::create_key(&ledger, spec, now));
+            runtime.block_on(ledger.close());
             made?.reveal()
         }
         // A server runs on this ledger: it makes the key.

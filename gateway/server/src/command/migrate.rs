@@ -10,7 +10,7 @@ pub(crate) fn run(arguments: &LocateArgs) -> anyhow::Result<ExitCode> {
     let folder = DataDir::create(&settings.data_dir)?;
     let _lock = folder.lock()?;
     let ledger = crate::boot::open_ledger(&settings, &folder)?;
-    ledger.close();
+    super::small_runtime()?.block_on(ledger.close());
     super::say(&format!(
         "{} is up to date",
         settings.ledger_path(&folder).display()

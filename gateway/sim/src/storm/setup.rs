@@ -126,16 +126,14 @@ impl Stage {
         Passes::parse(&lines)
     }
 
-    /// Whether units of a coupon are still quarantined.
-    pub(super) async fn more_may_come(&self, coupon: CouponId) -> anyhow::Result<bool> {
+    /// The coupon's counts, as the admin API tells them.
+    pub(super) async fn counts(&self, coupon: CouponId) -> anyhow::Result<Value> {
         let path = format!("/admin/v1/coupons/{coupon}");
         let reply = self
             .admin()?
             .call(Method::GET, &path, None, &Value::Null)
             .await?;
-        Ok(reply.body["counts"]["quarantined"]
-            .as_u64()
-            .is_none_or(|units| units > 0))
+        Ok(reply.body["counts"].clone())
     }
 
     /// What `sluice audit --json` says of this system now.

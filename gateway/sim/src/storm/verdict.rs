@@ -35,7 +35,9 @@ pub(super) struct Judged {
     pub(super) checks: Vec<Check>,
 }
 
-/// Claims for one user after the other until each coupon is sold out with nothing more to come.
+/// Claims for one user after the other until each coupon has granted its total. Right after a loss
+/// units are quarantined, and a memory of "sold out" may be a second old: so the figures decide
+/// when to stop, and the answers must agree with them in the end.
 pub(super) async fn sell_out(
     stage: &Stage,
     sales: &[Sale],
@@ -49,28 +51,27 @@ pub(super) async fn sell_out(
         while sold_out < SOLD_OUT_IN_A_ROW {
             anyhow::ensure!(
                 Instant::now() < deadline,
-                "coupon {} was not sold out in time\n{}",
+                "coupon {} was not sold out in time: {}\n{}",
                 sale.coupon,
+                stage.counts(sale.coupon).await?,
                 stage.server.log_tail()
             );
             // Backwards through the users: the last ones are the least likely to have claimed.
             let number = passes.len() - 1 - user % passes.len();
             let key = if sale.per_user == 1 { "" } else { "rest" };
             match claim(&mut connection, passes, number, sale.coupon, key, tally).await {
-                Answer::Refused(code) if code == "sold_out" => sold_out += 1,
-                Answer::Acknowledged { .. } => {
-                    sold_out = 0;
-                    user += 1;
+                Answer::Refused(code) if code == "sold_out" => {
+                    let counts = stage.counts(sale.coupon).await?;
+                    let all = counts["granted"] == counts["total"];
+                    sold_out = if all { sold_out + 1 } else { 0 };
+                    if !all {
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
                 }
-                Answer::Refused(_limit) => user += 1,
+                Answer::Acknowledged { .. } | Answer::Refused(_) => user += 1,
                 Answer::NotApplied | Answer::Unknown | Answer::Pending(_) => {
-                    sold_out = 0;
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
-            }
-            if sold_out > 0 && stage.more_may_come(sale.coupon).await? {
-                sold_out = 0;
-                tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }
     }

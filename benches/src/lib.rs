@@ -1,1 +1,0 @@
-//! Criterion benches and the side-by-side measuring harness.

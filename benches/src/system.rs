@@ -1,0 +1,214 @@
+//! The system under measure: `sluice dev` in a folder of its own, request limits off.
+
+use std::io::BufRead;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::cpu;
+use crate::load::Load;
+
+/// How long the drain may take to bring every claim into the ledger.
+const SETTLE_WAIT: Duration = Duration::from_secs(60);
+
+/// A running system.
+pub(crate) struct System {
+    binary: PathBuf,
+    child: Child,
+    ready: Value,
+    folder: TempDir,
+}
+
+impl System {
+    /// Starts it on free ports.
+    pub(crate) async fn start(binary: &Path) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new(binary);
+        command.arg("dev").arg("--data-dir").arg(folder.path());
+        for plane in ["DATA", "CONTROL", "OPS"] {
+            command.env(format!("SLUICE__{plane}__LISTEN"), "127.0.0.1:0");
+        }
+        let mut child = command
+            .env("SLUICE__LIMITS__ENABLED", "false")
+            .env("SLUICE__LOG__FILTER", "error")
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        let stdout = child.stdout.take().context("no standard output")?;
+        std::io::BufReader::new(stdout).read_line(&mut line)?;
+        let ready = serde_json::from_str(&line).context("the ready line")?;
+        Ok(Self {
+            binary: binary.to_path_buf(),
+            child,
+            ready,
+            folder,
+        })
+    }
+
+    /// The data plane.
+    pub(crate) fn data(&self) -> SocketAddr {
+        self.address("data")
+    }
+
+    /// CPU seconds of the gateway so far.
+    pub(crate) fn cpu(&self) -> anyhow::Result<f64> {
+        cpu::seconds(self.child.id())
+    }
+
+    /// CPU seconds of its Redis so far.
+    pub(crate) fn redis_cpu(&self) -> anyhow::Result<f64> {
+        let pid = self.ready["redis_pid"].as_u64().context("no redis_pid")?;
+        cpu::seconds(u32::try_from(pid)?)
+    }
+
+    /// Passes of numbered users.
+    pub(crate) fn passes(&self, users: usize) -> anyhow::Result<Vec<String>> {
+        self.passes_of("u", users)
+    }
+
+    /// Passes of numbered users whose names begin with `prefix`.
+    pub(crate) fn passes_of(&self, prefix: &str, users: usize) -> anyhow::Result<Vec<String>> {
+        let output = Command::new(&self.binary)
+            .args([
+                "token",
+                "--pass",
+                "--prefix",
+                prefix,
+                "--users",
+                &users.to_string(),
+            ])
+            .arg("--data-dir")
+            .arg(self.folder.path())
+            .output()?;
+        let lines = String::from_utf8(output.stdout)?;
+        let passes: Vec<String> = lines
+            .lines()
+            .filter_map(|line| Some(line.split_once(',')?.1.to_owned()))
+            .collect();
+        if passes.len() != users {
+            bail!(
+                "sluice token failed: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(passes)
+    }
+
+    /// Creates and publishes a coupon.
+    pub(crate) async fn publish(
+        &self,
+        name: &str,
+        total: usize,
+        durability: &str,
+    ) -> anyhow::Result<String> {
+        let coupon = json!({
+            "name": name,
+            "currency": "USD",
+            "benefit": {"type": "fixed", "off": "5.00"},
+            "limits": {"total": total},
+            "durability": durability,
+        });
+        let made = self
+            .admin(Method::POST, "/admin/v1/coupons", Some(coupon))
+            .await?;
+        let id = made["id"]
+            .as_str()
+            .with_context(|| made.to_string())?
+            .to_owned();
+        let path = format!("/admin/v1/coupons/{id}/publish");
+        for _attempt in 0..100 {
+            let published = self.admin(Method::POST, &path, None).await?;
+            if published["status"] == "active" {
+                // The first claim of a coupon waits for its hydration and lease.
+                tokio::time::sleep(Duration::from_millis(1_500)).await;
+                return Ok(id);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!("coupon {name} could not be published")
+    }
+
+    /// Claims until the coupon says "sold out", and until the gateway knows its winners.
+    pub(crate) async fn sell_out(&self, coupon: &str, passes: &[String]) -> anyhow::Result<()> {
+        for _attempt in 0..50 {
+            Load::claims(self.data(), coupon, &passes[..10])
+                .run(2)
+                .await?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until every outbox is empty, so that the drain's CPU is counted with its claims.
+    pub(crate) async fn settle(&self) -> anyhow::Result<()> {
+        let deadline = std::time::Instant::now() + SETTLE_WAIT;
+        loop {
+            let lanes = self
+                .admin(Method::GET, "/admin/v1/system/lanes", None)
+                .await?;
+            let waiting: u64 = lanes["items"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|lane| lane["hot_state"]["outbox_entries"].as_u64())
+                .sum();
+            if waiting == 0 {
+                return Ok(());
+            }
+            if std::time::Instant::now() > deadline {
+                bail!("{waiting} outbox entries were not drained in time");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn admin(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Value> {
+        let key = self.ready["admin_key"].as_str().context("no admin_key")?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "sluice")
+            .header("authorization", format!("Bearer {key}"));
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let text = body.map_or_else(String::new, |body| body.to_string());
+        let stream = tokio::net::TcpStream::connect(self.address("control")).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let driver = tokio::spawn(connection);
+        let reply = sender
+            .send_request(request.body(Full::new(Bytes::from(text)))?)
+            .await?;
+        let body = reply.into_body().collect().await?.to_bytes();
+        driver.abort();
+        Ok(serde_json::from_slice(&body)?)
+    }
+
+    fn address(&self, plane: &str) -> SocketAddr {
+        let url = self.ready[plane].as_str().unwrap_or_default();
+        let parsed = url.trim_start_matches("http://").parse();
+        parsed.unwrap_or_else(|_invalid| SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        // It has ended already where this fails; its Redis ends with it.
+        let _gone = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
