@@ -287,6 +287,30 @@ fn invariant_5_a_repeat_with_another_body_or_id_is_seen() {
 }
 
 #[test]
+fn invariant_5_only_a_lost_hot_claim_may_come_back_with_another_body() {
+    let hot = |body: &str| Answer::Acknowledged {
+        claim_id: id_of("ann"),
+        durability: Durability::Hot,
+        body: body.to_owned(),
+    };
+    let (mut history, facts) = sound();
+    history.attempts[0].answer = hot("first");
+    history.attempts.push(Attempt {
+        sent_at: at(40),
+        answered_at: at(41),
+        ..attempt("ann", hot("second"))
+    });
+    assert!(broken(&history, &facts).contains(&5));
+    history.losses = vec![at(42)];
+    assert!(
+        broken(&history, &facts).contains(&5),
+        "that loss came later"
+    );
+    history.losses.push(at(20));
+    assert!(!broken(&history, &facts).contains(&5));
+}
+
+#[test]
 fn invariant_6_an_unsold_unit_is_seen_and_a_quarantined_one_is_not_sold() {
     let (history, mut facts) = sound();
     facts.rows.pop();

@@ -8,12 +8,14 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use sluice_claim::settings::EngineSettings;
 use sluice_control::ControlSettings;
-use sluice_domain::lane::{LANES_MAX, LaneCount};
+use sluice_domain::lane::LaneCount;
 use sluice_edge::identity::{IdentitySettings, TokenAlgorithm};
 use sluice_edge::settings::{EdgeSettings, LimitSettings, Rate};
 use sluice_workers::settings::KeeperSettings;
 
 use crate::data_dir::DataDir;
+
+mod check;
 
 /// A refused value: its key, and what is wrong with it.
 type Refused = (String, String);
@@ -166,59 +168,6 @@ pub(crate) enum LogFormat {
 // === impl Settings ===
 
 impl Settings {
-    /// Refuses what each crate refuses, and what contradicts across sections.
-    pub(super) fn validate(&self) -> Result<(), Refused> {
-        self.edge()
-            .validate()
-            .map_err(|error| (edge_key(error.field), error.problem.to_owned()))?;
-        self.engine().validate().map_err(|error| {
-            (
-                format!("claim.{}_ms", error.key).replace("_max_ms", "_max"),
-                error.problem,
-            )
-        })?;
-        self.keeper_settings()
-            .validate()
-            .map_err(|error| (format!("keeper.{}", error.key), error.problem.to_owned()))?;
-        self.token_algorithms()?;
-        if self.ledger.backend == Backend::Cql {
-            return Err(refused(
-                "ledger.backend",
-                "is \"cql\", which is not available yet; use \"sqlite\"",
-            ));
-        }
-        if LaneCount::new(self.ledger.lanes).is_err() {
-            return Err(refused(
-                "ledger.lanes",
-                &format!("must be 1 to {LANES_MAX}"),
-            ));
-        }
-        if self.ledger.readers == 0 || self.ledger.readers > 64 {
-            return Err(refused("ledger.readers", "must be 1 to 64"));
-        }
-        if self.hotstate.connections == 0 || self.hotstate.connections > 64 {
-            return Err(refused("hotstate.connections", "must be 1 to 64"));
-        }
-        if self.hotstate.redis_urls.len() > 1 {
-            return Err(refused(
-                "hotstate.redis_urls",
-                "has more than one entry; several Redis servers are not available yet",
-            ));
-        }
-        if self.hotstate.response_timeout_ms <= self.claim.call_within_ms {
-            return Err(refused(
-                "hotstate.response_timeout_ms",
-                "must be longer than claim.call_within_ms, which gives up first",
-            ));
-        }
-        if self.control.threads == 0 {
-            return Err(refused("control.threads", "must be at least 1"));
-        }
-        tracing_subscriber::EnvFilter::try_new(&self.log.filter)
-            .map(|_filter| ())
-            .map_err(|error| refused("log.filter", &format!("is no filter: {error}")))
-    }
-
     /// Settings of the data plane.
     pub(crate) fn edge(&self) -> EdgeSettings {
         let rate = |per_second, burst| Rate { per_second, burst };
@@ -372,18 +321,4 @@ impl Settings {
 
 fn refused(key: &str, message: &str) -> Refused {
     (key.to_owned(), message.to_owned())
-}
-
-/// The configuration key behind a field of the edge's settings.
-fn edge_key(field: &str) -> String {
-    match field {
-        "limits.address" => "limits.address_per_second".to_owned(),
-        "limits.user" => "limits.user_per_second".to_owned(),
-        "limits.device" => "limits.device_per_second".to_owned(),
-        "limits.keys_max" => "limits.keys_max".to_owned(),
-        field if field.contains("timeout") || field.contains("deadline") => {
-            format!("data.{field}_ms")
-        }
-        field => format!("data.{field}"),
-    }
 }

@@ -1,0 +1,208 @@
+//! What is refused: values outside their range, and values that contradict each other.
+
+use sluice_domain::lane::{LANES_MAX, LaneCount};
+use sluice_edge::settings::{EdgeSettings, Rate};
+
+use super::{Backend, Refused, Settings, refused};
+
+/// Most threads of one runtime; far above any machine, far below what a typing error asks for.
+const THREADS_MAX: usize = 1_024;
+/// Longest time that a wait or an interval may be set to, where nothing narrower is known: one hour.
+const WAIT_MS_MAX: u64 = 3_600_000;
+
+impl Settings {
+    /// Refuses what each crate refuses, and what contradicts across sections.
+    pub(in crate::config) fn validate(&self) -> Result<(), Refused> {
+        let edge = self.edge();
+        edge.validate()
+            .map_err(|error| (edge_key(error.field, &edge), error.problem.to_owned()))?;
+        self.engine().validate().map_err(|error| {
+            (
+                format!("claim.{}_ms", error.key).replace("_max_ms", "_max"),
+                error.problem,
+            )
+        })?;
+        self.keeper_settings()
+            .validate()
+            .map_err(|error| (format!("keeper.{}", error.key), error.problem.to_owned()))?;
+        self.validate_counts()?;
+        self.validate_waits()?;
+        self.validate_stores()?;
+        self.validate_identity()?;
+        tracing_subscriber::EnvFilter::try_new(&self.log.filter)
+            .map(|_filter| ())
+            .map_err(|error| refused("log.filter", &format!("is no filter: {error}")))
+    }
+
+    fn validate_counts(&self) -> Result<(), Refused> {
+        let many = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        let token_cache_max = self.identity.token_cache_max;
+        for (key, value, low, high) in [
+            ("data.threads", self.data.threads, 0, THREADS_MAX),
+            ("control.threads", self.control.threads, 1, THREADS_MAX),
+            ("hotstate.connections", self.hotstate.connections, 1, 64),
+            (
+                "hotstate.in_flight_max",
+                self.hotstate.in_flight_max,
+                1,
+                65_536,
+            ),
+            (
+                "hotstate.outbox_entries_max",
+                many(self.hotstate.outbox_entries_max),
+                1,
+                10_000_000,
+            ),
+            ("ledger.readers", self.ledger.readers, 1, 64),
+            ("ledger.queue_max", self.ledger.queue_max, 1, 1 << 20),
+            ("identity.token_cache_max", token_cache_max, 1, 100_000_000),
+        ] {
+            if !(low..=high).contains(&value) {
+                let message = format!("is {value}; {low} to {high} is accepted");
+                return Err(refused(key, &message));
+            }
+        }
+        if LaneCount::new(self.ledger.lanes).is_err() {
+            let message = format!("is {}; 1 to {LANES_MAX} is accepted", self.ledger.lanes);
+            return Err(refused("ledger.lanes", &message));
+        }
+        Ok(())
+    }
+
+    fn validate_waits(&self) -> Result<(), Refused> {
+        let pass_ttl_s = u64::from(self.identity.pass_ttl_s);
+        for (key, value, low, high) in [
+            ("data.drain_wait_ms", self.data.drain_wait_ms, 0, 60_000),
+            (
+                "control.publish_deadline_ms",
+                self.control.publish_deadline_ms,
+                1,
+                30_000,
+            ),
+            (
+                "hotstate.connect_timeout_ms",
+                self.hotstate.connect_timeout_ms,
+                1,
+                60_000,
+            ),
+            (
+                "hotstate.response_timeout_ms",
+                self.hotstate.response_timeout_ms,
+                1,
+                60_000,
+            ),
+            (
+                "identity.reload_ms",
+                self.identity.reload_ms,
+                100,
+                WAIT_MS_MAX,
+            ),
+            (
+                "identity.leeway_s",
+                u64::from(self.identity.leeway_s),
+                0,
+                600,
+            ),
+            ("identity.pass_ttl_s", pass_ttl_s, 1, 3_600),
+        ] {
+            if !(low..=high).contains(&value) {
+                let message = format!("is {value}; {low} to {high} is accepted");
+                return Err(refused(key, &message));
+            }
+        }
+        if self.hotstate.response_timeout_ms <= self.claim.call_within_ms {
+            return Err(refused(
+                "hotstate.response_timeout_ms",
+                "must be longer than claim.call_within_ms, which gives up first",
+            ));
+        }
+        Ok(())
+    }
+
+    fn validate_stores(&self) -> Result<(), Refused> {
+        if self.ledger.backend == Backend::Cql {
+            return Err(refused(
+                "ledger.backend",
+                "is \"cql\", which is not available yet; use \"sqlite\"",
+            ));
+        }
+        if self.hotstate.redis_urls.len() > 1 {
+            return Err(refused(
+                "hotstate.redis_urls",
+                "has more than one entry; several Redis servers are not available yet",
+            ));
+        }
+        for url in &self.hotstate.redis_urls {
+            is_redis_url(url).map_err(|why| refused("hotstate.redis_urls", &why))?;
+        }
+        if !self.limits.redis_url.is_empty() {
+            is_redis_url(&self.limits.redis_url)
+                .map_err(|why| refused("limits.redis_url", &why))?;
+        }
+        Ok(())
+    }
+
+    fn validate_identity(&self) -> Result<(), Refused> {
+        let algorithms = self.token_algorithms()?;
+        if algorithms.is_empty() {
+            return Err(refused(
+                "identity.algorithms",
+                "is empty; EdDSA and ES256, or HS256 alone, are accepted",
+            ));
+        }
+        if algorithms.len() > 1 && self.identity.algorithms.iter().any(|name| name == "HS256") {
+            return Err(refused(
+                "identity.algorithms",
+                "has HS256 beside others; a shared secret is accepted alone only",
+            ));
+        }
+        for (key, value) in [
+            ("identity.issuer", &self.identity.issuer),
+            ("identity.audience", &self.identity.audience),
+        ] {
+            if value.is_empty() {
+                return Err(refused(key, "is empty; tokens must name it"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The text is not repeated in the message: it may hold a password.
+fn is_redis_url(url: &str) -> Result<(), String> {
+    let accepted = ["redis://", "unix://"];
+    let rest = accepted.iter().find_map(|scheme| url.strip_prefix(scheme));
+    if rest.is_some_and(|rest| !rest.is_empty()) {
+        return Ok(());
+    }
+    Err("is no Redis address; redis://host:port or unix:///path is accepted".to_owned())
+}
+
+/// The configuration key behind a field of the edge's settings.
+fn edge_key(field: &str, edge: &EdgeSettings) -> String {
+    let limits = &edge.limits;
+    match field {
+        "limits.address" => rate_key(field, limits.address),
+        "limits.user" => rate_key(field, limits.user),
+        "limits.device" => rate_key(field, limits.device),
+        "limits.keys_max" => "limits.keys_max".to_owned(),
+        field if field.contains("timeout") || field.contains("deadline") => {
+            format!("data.{field}_ms")
+        }
+        field => format!("data.{field}"),
+    }
+}
+
+/// Which of a rate's two numbers was refused.
+fn rate_key(field: &str, rate: Rate) -> String {
+    let long_run = Rate {
+        burst: rate.per_second,
+        ..rate
+    };
+    let part = if long_run.is_in_range() {
+        "burst"
+    } else {
+        "per_second"
+    };
+    format!("{field}_{part}")
+}
