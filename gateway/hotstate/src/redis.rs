@@ -128,6 +128,28 @@ impl RedisHotState {
     /// # Errors
     /// When no server or connection is asked for, or a URL cannot be used.
     pub fn connect(settings: RedisSettings, lanes: LaneCount) -> Result<Arc<Self>, ConnectError> {
+        Self::with_handles(settings, lanes, Handles::new())
+    }
+
+    /// As [`connect`](Self::connect), with other scripts: each rendered text goes through `rewrite`
+    /// first. For tests that break a script on purpose.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    #[cfg(feature = "testing")]
+    pub fn connect_with_scripts(
+        settings: RedisSettings,
+        lanes: LaneCount,
+        rewrite: &dyn Fn(script::Script, String) -> String,
+    ) -> Result<Arc<Self>, ConnectError> {
+        Self::with_handles(settings, lanes, Handles::rewritten(rewrite))
+    }
+
+    fn with_handles(
+        settings: RedisSettings,
+        lanes: LaneCount,
+        handles: Handles,
+    ) -> Result<Arc<Self>, ConnectError> {
         if settings.urls.is_empty() || settings.connections == 0 {
             return Err(ConnectError::Empty);
         }
@@ -153,7 +175,7 @@ impl RedisHotState {
         Ok(Arc::new(Self {
             lanes: lanes.iter().map(|_lane| Lane::default()).collect(),
             servers,
-            handles: Handles::new(),
+            handles,
             settings,
         }))
     }

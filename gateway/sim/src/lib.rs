@@ -16,3 +16,4 @@ pub mod shopper;
 pub mod sluice_process;
 pub mod storm;
 pub mod tally;
+pub mod world;

@@ -79,7 +79,7 @@ impl<'a> Call<'a> {
         let mut answer = link.send(&self.command).await;
         if is_noscript(&answer) {
             let mut load = redis::cmd("SCRIPT");
-            load.arg("LOAD").arg(self.handle.script.rendered());
+            load.arg("LOAD").arg(&self.handle.source);
             answer = match link.send(&load).await {
                 Ok(_hash) => link.send(&self.command).await,
                 // Whatever became of the loading: the script itself did not run.

@@ -137,6 +137,8 @@ impl Script {
 pub(super) struct Handle {
     pub(super) script: Script,
     pub(super) text: redis::Script,
+    /// What is sent where the server does not know the hash.
+    pub(super) source: String,
     pub(super) duration: Histogram,
 }
 
@@ -146,12 +148,21 @@ pub(super) struct Handles(Vec<Handle>);
 
 impl Handles {
     pub(super) fn new() -> Self {
-        let handle = |&script: &Script| Handle {
-            script,
-            text: redis::Script::new(&script.rendered()),
-            duration: metrics::histogram!(
-                "sluice_hotstate_call_duration_seconds", "script" => script.name()
-            ),
+        Self::rewritten(&|_script, text| text)
+    }
+
+    /// As [`new`](Self::new), from texts that went through `rewrite`.
+    pub(super) fn rewritten(rewrite: &dyn Fn(Script, String) -> String) -> Self {
+        let handle = |&script: &Script| {
+            let source = rewrite(script, script.rendered());
+            Handle {
+                script,
+                text: redis::Script::new(&source),
+                source,
+                duration: metrics::histogram!(
+                    "sluice_hotstate_call_duration_seconds", "script" => script.name()
+                ),
+            }
         };
         Self(Script::ALL.iter().map(handle).collect())
     }

@@ -1,3 +1,4 @@
 //! Storms against the real binary.
 
+mod mutants;
 mod storm;
