@@ -3,6 +3,7 @@
 //!
 //! It exists to break the system on purpose and see the checker notice: scripts are changed by
 //! [`mutation`], the engine is lied to by [`counter`], and the keeper is held up by [`gate`].
+//! Nothing in it is chosen at random.
 
 pub mod copy;
 pub mod counter;
@@ -23,7 +24,7 @@ use sluice_claim::settings::EngineSettings;
 use sluice_domain::change;
 use sluice_domain::eligibility::Shopper;
 use sluice_domain::hash::HashKeys;
-use sluice_domain::id::{ClaimId, CouponId, LaneId, UserId};
+use sluice_domain::id::{ClaimId, CouponId, CouponNumber, LaneId, UserId};
 use sluice_domain::input;
 use sluice_domain::invariant::history::{Answer, Attempt, Deed, OperatorCall};
 use sluice_domain::lane::LaneCount;
@@ -69,6 +70,8 @@ pub struct Setup {
     pub mutations: Vec<Mutation>,
     /// `ledger` is acknowledged before the mark has passed the claim.
     pub early_yes: bool,
+    /// The engine hears of marks, and not of the claims that they passed without a row.
+    pub deaf_to_refusals: bool,
 }
 
 /// A running world.
@@ -158,7 +161,7 @@ impl World {
         let engine = Engine::new(
             EngineParts {
                 store: Arc::new(Counter::new(Arc::clone(&hot), setup.early_yes)),
-                marks,
+                marks: engine_marks(&marks, lanes, setup)?,
                 reader: Arc::new(LedgerReader(Arc::clone(&ledger))),
                 keeper: Arc::new(keeper.clone()),
                 keys: keys.clone(),
@@ -193,11 +196,7 @@ impl World {
     }
 
     /// Publishes the coupon as the control plane does: the ledger first, then the lane.
-    async fn publish(
-        &self,
-        number: sluice_domain::id::CouponNumber,
-        setup: &Setup,
-    ) -> anyhow::Result<()> {
+    async fn publish(&self, number: CouponNumber, setup: &Setup) -> anyhow::Result<()> {
         let class = if setup.hot { "hot" } else { "ledger" };
         let total = setup.total;
         let json = format!(
@@ -323,6 +322,32 @@ impl World {
     pub fn lane_status(&self) -> Option<LaneStatus> {
         self.keeper.status().into_iter().next()
     }
+}
+
+/// The board that the engine looks at: the keeper's own, or one without refusals.
+fn engine_marks(
+    marks: &Arc<MarkBoard>,
+    lanes: LaneCount,
+    setup: &Setup,
+) -> anyhow::Result<Arc<MarkBoard>> {
+    if !setup.deaf_to_refusals {
+        return Ok(Arc::clone(marks));
+    }
+    let deaf = Arc::new(MarkBoard::new(lanes));
+    let mut heard = marks.subscribe(LANE).context("there is no lane")?;
+    let told = Arc::clone(&deaf);
+    // Ends with the keeper's board.
+    tokio::spawn(async move {
+        loop {
+            let mut mark = heard.borrow_and_update().clone();
+            mark.refused = Arc::default();
+            told.publish(LANE, mark);
+            if heard.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(deaf)
 }
 
 fn answer(outcome: ClaimOutcome) -> Answer {

@@ -202,12 +202,11 @@ const ENTRY: &str = "  redis.call('XADD', unpack(entry))\n";
 const TORN: &str = "  if names[granted[1]] == 'torn' then error('injected') end\n";
 
 /// One shopper's call ends in an error between the writes of the claim script.
-async fn torn_script(mutations: Vec<Mutation>) -> Vec<Check> {
+async fn torn_script(mutations: Vec<Mutation>, setup: Setup) -> Vec<Check> {
     let world = World::open(&Setup {
-        hot: true,
         total: PLENTY,
         mutations,
-        ..Setup::default()
+        ..setup
     })
     .await
     .unwrap();
@@ -218,18 +217,40 @@ async fn torn_script(mutations: Vec<Mutation>) -> Vec<Check> {
     world.judge(false).await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mutant_ticket_taken_last_is_caught() {
+/// The claim script with the writes that take the ticket at the end, breaking off before them.
+fn ticket_last() -> Vec<Mutation> {
     let claim = Some(Script::Claim);
-    let ticket_last = vec![
+    vec![
         Mutation::new(claim, TICKET, ""),
         Mutation::new(claim, USERS, ""),
         Mutation::new(claim, ENTRY, &[ENTRY, TORN, USERS, TICKET].concat()),
-    ];
-    assert_caught(&torn_script(ticket_last).await, 1, HOT_LOST);
-    // The script as it is under-sells at worst, wherever it breaks off.
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mutant_ticket_taken_last_is_caught() {
+    let hot = || Setup {
+        hot: true,
+        ..Setup::default()
+    };
+    assert_caught(&torn_script(ticket_last(), hot()).await, 1, HOT_LOST);
+    // The script as it is under-sells at worst, where it breaks off after the first write and
+    // before the last.
+    let claim = Some(Script::Claim);
     let after_ticket = vec![Mutation::new(claim, TICKET, &[TICKET, TORN].concat())];
-    assert_whole(&torn_script(after_ticket).await);
+    assert_whole(&torn_script(after_ticket, hot()).await);
     let before_entry = vec![Mutation::new(claim, ENTRY, &[TORN, ENTRY].concat())];
-    assert_whole(&torn_script(before_entry).await);
+    assert_whole(&torn_script(before_entry, hot()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mutant_mark_passes_a_refused_claim_is_caught() {
+    // Two claims with one ticket come into the outbox; the later one is refused by the keeper.
+    let deaf = Setup {
+        deaf_to_refusals: true,
+        ..Setup::default()
+    };
+    assert_caught(&torn_script(ticket_last(), deaf).await, 1, LEDGER_LOST);
+    // Class `ledger` stands even that script: the refused shopper is told "not applied".
+    assert_whole(&torn_script(ticket_last(), Setup::default()).await);
 }
