@@ -9,7 +9,8 @@ use sluice_domain::coupon::Lifecycle;
 use sluice_domain::reason::ReasonCode;
 use sluice_domain::terms::Users;
 
-use crate::fake::{BEGIN, Bench, COUPON, code, keys, published, shopper, user};
+use crate::fake::{BEGIN, Bench, COUPON, code, keys};
+use crate::values::{published, shopper, user};
 
 #[tokio::test(start_paused = true)]
 async fn a_hot_claim_is_granted_after_the_script_and_a_repeat_says_the_same() {

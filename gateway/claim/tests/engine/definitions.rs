@@ -9,7 +9,8 @@ use sluice_domain::claim::Durability;
 use sluice_domain::id::CouponId;
 use sluice_domain::reason::ReasonCode;
 
-use crate::fake::{Bench, code, published, shopper};
+use crate::fake::{Bench, code};
+use crate::values::{published, shopper};
 
 async fn claim_of(bench: &Bench, coupon: u32) -> ClaimOutcome {
     let address = IpAddr::from([127, 0, 0, 1]);

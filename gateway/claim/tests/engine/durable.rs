@@ -8,7 +8,8 @@ use sluice_domain::id::{ClaimId, Epoch};
 use sluice_domain::reason::ReasonCode;
 use tokio::time::Instant;
 
-use crate::fake::{Bench, COUPON, EPOCH, code, keys, published, row, user};
+use crate::fake::{Bench, COUPON, EPOCH, code, keys};
+use crate::values::{published, row, user};
 
 const BUDGET: Duration = Duration::from_millis(250);
 

@@ -9,7 +9,8 @@ use sluice_domain::claim::Durability;
 use sluice_domain::reason::ReasonCode;
 use tokio::time::Instant;
 
-use crate::fake::{Bench, COUPON, EPOCH, code, published};
+use crate::fake::{Bench, COUPON, EPOCH, code};
+use crate::values::published;
 
 const OVERALL: Duration = Duration::from_millis(251);
 

@@ -6,7 +6,8 @@ use sluice_domain::claim::{ClaimStatus, Durability};
 use sluice_domain::id::{ClaimId, Epoch};
 use sluice_domain::reason::ReasonCode;
 
-use crate::fake::{BEGIN, Bench, COUPON, EPOCH, code, keys, published, row, user};
+use crate::fake::{BEGIN, Bench, COUPON, EPOCH, code, keys};
+use crate::values::{published, row, user};
 
 fn id(n: usize) -> ClaimId {
     keys().single_claim_id(COUPON, &user(n))

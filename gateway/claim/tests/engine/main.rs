@@ -11,3 +11,4 @@ mod fake;
 mod faults;
 mod lookups;
 mod sold_out;
+mod values;

@@ -7,7 +7,8 @@ use sluice_domain::claim::Durability;
 use sluice_domain::reason::ReasonCode;
 use sluice_domain::terms::Users;
 
-use crate::fake::{Bench, code, published};
+use crate::fake::{Bench, code};
+use crate::values::published;
 
 const WINNERS: usize = 1_000;
 
@@ -151,7 +152,7 @@ async fn with_a_filter_strangers_who_are_not_eligible_cost_nothing_either() {
     };
     let bench = Bench::new(coupon);
     let vip = |n| {
-        let mut shopper = crate::fake::shopper(n);
+        let mut shopper = crate::values::shopper(n);
         shopper.groups = std::sync::Arc::new(["vip".into()]);
         shopper
     };
