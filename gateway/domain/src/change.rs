@@ -11,7 +11,7 @@
 //! | `set_total` | yes   | yes               | yes    | no        | no        |
 //! | `duplicate` | a new draft, from every state                              |||||
 //!
-//! (1) What hot state was built on stays as it was first published: see [`edit`]. (2) Nobody can
+//! (1) What hot state was built on stays as it was first published: see [`edit()`]. (2) Nobody can
 //! have claimed a draft: archive it. (3) A coupon that its clock ended is ended by hand as well, so
 //! that a later edit of the clock could not open it.
 //!

@@ -4,7 +4,7 @@
 //! address *on claims* are decided exactly, with the claim. So these may be approximate, and a
 //! decision never leaves the process: each limiter is a token bucket per subject ([`bucket`]),
 //! and where a quota is shared by several gateways, slices of it are fetched in the background
-//! ([`slice`]). The three limiters are asked one after the other; none is keyed by a combination
+//! ([`mod@slice`]). The three limiters are asked one after the other; none is keyed by a combination
 //! of subjects, since a combination is what an attacker varies for free.
 
 mod address;
