@@ -129,6 +129,7 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
         },
         settings.engine(),
     )?;
+    crate::hotstate_watch::watch(&readiness, &hotstate);
     watch_readiness(&readiness, &ledger, &handle);
 
     let (edge, data_address) = serve_data(&data, &settings, &folder, &engine, clock, &stopped)?;

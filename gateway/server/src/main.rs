@@ -8,6 +8,7 @@ mod clock;
 mod command;
 mod config;
 mod data_dir;
+mod hotstate_watch;
 mod ops;
 mod readiness;
 mod redis_child;

@@ -48,7 +48,18 @@ pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
         .set_buckets_for_metric(Matcher::Suffix("_rows".to_owned()), &BATCH_EDGES)?
         .install_recorder()?;
     metrics::gauge!("sluice_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    register_rare();
     Ok(handle)
+}
+
+/// Counters of what should never happen begin at 0: a series that appears with its first event
+/// hides that event from every rate.
+fn register_rare() {
+    metrics::counter!(sluice_workers::metrics::DEAD_LETTERS_TOTAL).increment(0);
+    for result in ["ok", "failed"] {
+        metrics::counter!("sluice_jobs_total", "kind" => "publish_retry", "result" => result)
+            .increment(0);
+    }
 }
 
 impl LogFilter {

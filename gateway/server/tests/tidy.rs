@@ -1,7 +1,10 @@
 //! The rules of this tree that no compiler checks: who may use whom, sizes, and that Lua stays in
 //! `lua/`, each script under its contract.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets nothing but its own tree")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets nothing but its own tree"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -131,7 +134,11 @@ fn files_are_short_and_clean() {
             for mark in ["FIX", "XX"] {
                 // Put together here, so that this file does not name them.
                 let word = format!("{mark}{}", if mark == "XX" { "X" } else { "ME" });
-                assert!(!line.contains(&word), "{place} has {word}");
+                // Quoted it is a value: one of the words is the code of "no currency".
+                let bare = line
+                    .replace(&format!("\"{word}\""), "")
+                    .replace(&format!("`{word}`"), "");
+                assert!(!bare.contains(&word), "{place} has {word}");
             }
         }
     }

@@ -14,6 +14,8 @@ pub(super) struct Document {
     pub(super) name: String,
     /// Dotted key to line, from 1.
     pub(super) lines: BTreeMap<String, usize>,
+    /// Dotted key to the kind of its value, in words.
+    kinds: BTreeMap<String, &'static str>,
 }
 
 impl Document {
@@ -23,22 +25,33 @@ impl Document {
             place: place(name, error.span().map(|span| line_at(text, span.start))),
             message: error.message().to_owned(),
         })?;
-        let mut lines = BTreeMap::new();
-        collect(text, "", table.get_ref(), &mut lines);
-        Ok(Self {
+        let mut document = Self {
             name: name.to_owned(),
-            lines,
-        })
+            ..Self::default()
+        };
+        document.collect(text, "", table.get_ref());
+        Ok(document)
     }
 
-    /// Refuses keys that are not in `known`.
-    pub(super) fn refuse_unknown(&self, known: &Document) -> Result<(), ConfigError> {
+    /// Refuses keys that are not in `known`, and values of another kind than there: 1.5 is no count,
+    /// and must not become one by rounding.
+    pub(super) fn refuse_unlike(&self, known: &Document) -> Result<(), ConfigError> {
         for (key, &line) in &self.lines {
             if !known.lines.contains_key(key) {
                 return Err(ConfigError::UnknownKey {
                     place: place(&self.name, Some(line)),
                     key: key.clone(),
                     hint: nearest(key, known),
+                });
+            }
+            let (is, should_be) = (self.kinds.get(key), known.kinds.get(key));
+            if let (Some(is), Some(should_be)) = (is, should_be)
+                && is != should_be
+            {
+                return Err(ConfigError::Value {
+                    place: place(&self.name, Some(line)),
+                    key: key.clone(),
+                    message: format!("is {is}; {should_be} is accepted"),
                 });
             }
         }
@@ -50,6 +63,23 @@ impl Document {
         self.lines
             .get(key)
             .map(|&line| place(&self.name, Some(line)))
+    }
+
+    fn collect(&mut self, text: &str, prefix: &str, table: &DeTable<'_>) {
+        for (key, value) in table {
+            let name = key.get_ref();
+            let dotted = if prefix.is_empty() {
+                name.to_string()
+            } else {
+                format!("{prefix}.{name}")
+            };
+            let line = line_at(text, key.span().start);
+            self.lines.insert(dotted.clone(), line);
+            self.kinds.insert(dotted.clone(), kind_of(value.get_ref()));
+            if let DeValue::Table(inner) = value.get_ref() {
+                self.collect(text, &dotted, inner);
+            }
+        }
     }
 }
 
@@ -89,17 +119,14 @@ fn line_at(text: &str, offset: usize) -> usize {
         + 1
 }
 
-fn collect(text: &str, prefix: &str, table: &DeTable<'_>, lines: &mut BTreeMap<String, usize>) {
-    for (key, value) in table {
-        let name = key.get_ref();
-        let dotted = if prefix.is_empty() {
-            name.to_string()
-        } else {
-            format!("{prefix}.{name}")
-        };
-        lines.insert(dotted.clone(), line_at(text, key.span().start));
-        if let DeValue::Table(inner) = value.get_ref() {
-            collect(text, &dotted, inner, lines);
-        }
+fn kind_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a section",
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn load(
     let mut builder = Config::builder().add_source(File::from_str(DEFAULT, FileFormat::Toml));
     for layer in layers {
         let document = Document::parse(&layer.name, &layer.text)?;
-        document.refuse_unknown(&known)?;
+        document.refuse_unlike(&known)?;
         documents.push(document);
         builder = builder.add_source(File::from_str(&layer.text, FileFormat::Toml));
     }
@@ -121,9 +121,11 @@ fn place_of(key: &str, documents: &[Document], variables: &[(String, String)]) -
     if variables.iter().any(|(name, _value)| *name == variable) {
         return format!("environment variable {variable}");
     }
+    // An item of a list has no line of its own: the list's is named.
+    let list = key.split('[').next().unwrap_or(key);
     documents
         .iter()
         .rev()
-        .find_map(|document| document.place_of(key))
+        .find_map(|document| document.place_of(list))
         .unwrap_or_else(|| "config/default.toml".to_owned())
 }

@@ -78,7 +78,7 @@ pub(crate) struct HotState {
 
 /// Which engine keeps the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String")]
 pub(crate) enum Backend {
     /// Embedded.
     Sqlite,
@@ -157,12 +157,40 @@ pub(crate) struct Log {
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String")]
 pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// One JSON object per line.
     Json,
+}
+
+// === impl Backend ===
+
+impl TryFrom<String> for Backend {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        match name.as_str() {
+            "sqlite" => Ok(Self::Sqlite),
+            "cql" => Ok(Self::Cql),
+            _other => Err("\"sqlite\" is accepted"),
+        }
+    }
+}
+
+// === impl LogFormat ===
+
+impl TryFrom<String> for LogFormat {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        match name.as_str() {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _other => Err("\"text\" or \"json\" is accepted"),
+        }
+    }
 }
 
 // === impl Settings ===
@@ -254,15 +282,25 @@ impl Settings {
             }
         };
         IdentitySettings {
+            // They were read when the configuration was checked.
             algorithms: self.token_algorithms().unwrap_or_default(),
+            ..self.identity_in(
+                or(&self.identity.jwks_file, dev.jwks),
+                or(&self.identity.pass_keys_file, dev.pass_keys),
+            )
+        }
+    }
+
+    fn identity_in(&self, jwks_file: PathBuf, pass_keys_file: PathBuf) -> IdentitySettings {
+        IdentitySettings {
             leeway_s: self.identity.leeway_s,
             pass_ttl_s: self.identity.pass_ttl_s,
             token_cache_max: self.identity.token_cache_max,
             ..IdentitySettings::new(
                 &self.identity.issuer,
                 &self.identity.audience,
-                or(&self.identity.jwks_file, dev.jwks),
-                or(&self.identity.pass_keys_file, dev.pass_keys),
+                jwks_file,
+                pass_keys_file,
             )
         }
     }

@@ -1,6 +1,9 @@
 //! What is refused: values outside their range, and values that contradict each other.
 
+use std::path::PathBuf;
+
 use sluice_domain::lane::{LANES_MAX, LaneCount};
+use sluice_edge::identity::{IdentityError, IdentitySettings};
 use sluice_edge::settings::{EdgeSettings, Rate};
 
 use super::{Backend, Refused, Settings, refused};
@@ -16,11 +19,13 @@ impl Settings {
         let edge = self.edge();
         edge.validate()
             .map_err(|error| (edge_key(error.field, &edge), error.problem.to_owned()))?;
-        self.engine().validate().map_err(|error| {
-            (
-                format!("claim.{}_ms", error.key).replace("_max_ms", "_max"),
+        self.engine().validate().map_err(|error| match error.key {
+            // The pause for a lease is no setting of the file; the wait that it must fit in is.
+            "lease_pause" => refused("claim.queue_wait_ms", "must be at least 5 ms"),
+            key => (
+                format!("claim.{key}_ms").replace("_max_ms", "_max"),
                 error.problem,
-            )
+            ),
         })?;
         self.keeper_settings()
             .validate()
@@ -36,7 +41,6 @@ impl Settings {
 
     fn validate_counts(&self) -> Result<(), Refused> {
         let many = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        let token_cache_max = self.identity.token_cache_max;
         for (key, value, low, high) in [
             ("data.threads", self.data.threads, 0, THREADS_MAX),
             ("control.threads", self.control.threads, 1, THREADS_MAX),
@@ -55,7 +59,6 @@ impl Settings {
             ),
             ("ledger.readers", self.ledger.readers, 1, 64),
             ("ledger.queue_max", self.ledger.queue_max, 1, 1 << 20),
-            ("identity.token_cache_max", token_cache_max, 1, 100_000_000),
         ] {
             if !(low..=high).contains(&value) {
                 let message = format!("is {value}; {low} to {high} is accepted");
@@ -70,7 +73,6 @@ impl Settings {
     }
 
     fn validate_waits(&self) -> Result<(), Refused> {
-        let pass_ttl_s = u64::from(self.identity.pass_ttl_s);
         for (key, value, low, high) in [
             ("data.drain_wait_ms", self.data.drain_wait_ms, 0, 60_000),
             (
@@ -97,13 +99,6 @@ impl Settings {
                 100,
                 WAIT_MS_MAX,
             ),
-            (
-                "identity.leeway_s",
-                u64::from(self.identity.leeway_s),
-                0,
-                600,
-            ),
-            ("identity.pass_ttl_s", pass_ttl_s, 1, 3_600),
         ] {
             if !(low..=high).contains(&value) {
                 let message = format!("is {value}; {low} to {high} is accepted");
@@ -143,28 +138,17 @@ impl Settings {
     }
 
     fn validate_identity(&self) -> Result<(), Refused> {
-        let algorithms = self.token_algorithms()?;
-        if algorithms.is_empty() {
-            return Err(refused(
-                "identity.algorithms",
-                "is empty; EdDSA and ES256, or HS256 alone, are accepted",
-            ));
-        }
-        if algorithms.len() > 1 && self.identity.algorithms.iter().any(|name| name == "HS256") {
-            return Err(refused(
-                "identity.algorithms",
-                "has HS256 beside others; a shared secret is accepted alone only",
-            ));
-        }
-        for (key, value) in [
-            ("identity.issuer", &self.identity.issuer),
-            ("identity.audience", &self.identity.audience),
-        ] {
-            if value.is_empty() {
-                return Err(refused(key, "is empty; tokens must name it"));
+        let settings = IdentitySettings {
+            algorithms: self.token_algorithms()?,
+            ..self.identity_in(PathBuf::new(), PathBuf::new())
+        };
+        match settings.validate() {
+            Err(IdentityError::Setting { field, problem }) => {
+                Err(refused(&format!("identity.{field}"), problem))
             }
+            Err(other) => Err(refused("identity", &other.to_string())),
+            Ok(()) => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -193,13 +177,9 @@ fn edge_key(field: &str, edge: &EdgeSettings) -> String {
     }
 }
 
-/// Which of a rate's two numbers was refused.
+/// Which of a rate's two numbers was refused: the first, if it is outside the edge's range.
 fn rate_key(field: &str, rate: Rate) -> String {
-    let long_run = Rate {
-        burst: rate.per_second,
-        ..rate
-    };
-    let part = if long_run.is_in_range() {
+    let part = if (1..=1_000_000).contains(&rate.per_second) {
         "burst"
     } else {
         "per_second"

@@ -1,0 +1,134 @@
+//! `config/default.toml` says the defaults of the crates again, for people. Here they are compared.
+
+use sluice_claim::settings::EngineSettings;
+use sluice_control::ControlSettings;
+use sluice_edge::identity::IdentitySettings;
+use sluice_edge::settings::EdgeSettings;
+use sluice_hotstate::RedisSettings;
+use sluice_workers::settings::KeeperSettings;
+
+fn file() -> toml::Table {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/default.toml");
+    std::fs::read_to_string(path).unwrap().parse().unwrap()
+}
+
+/// All numbers of a section that the crate's default must equal.
+fn same(section: &str, crates: &[(&str, u128)]) {
+    let file = file();
+    let section_of_file = file[section].as_table().unwrap();
+    for (key, expected) in crates {
+        let value = section_of_file[*key].as_integer();
+        assert_eq!(
+            value.and_then(|value| u128::try_from(value).ok()),
+            Some(*expected),
+            "{section}.{key} is not what the crate's default is"
+        );
+    }
+}
+
+#[test]
+fn the_edge() {
+    let edge = EdgeSettings::default();
+    same(
+        "data",
+        &[
+            ("connections_max", edge.connections_max as u128),
+            (
+                "connections_per_address_max",
+                edge.connections_per_address_max as u128,
+            ),
+            (
+                "requests_per_connection_max",
+                edge.requests_per_connection_max.into(),
+            ),
+            ("in_flight_max", edge.in_flight_max as u128),
+            ("first_byte_timeout_ms", edge.first_byte_timeout.as_millis()),
+            (
+                "header_read_timeout_ms",
+                edge.header_read_timeout.as_millis(),
+            ),
+            ("body_timeout_ms", edge.body_timeout.as_millis()),
+            ("drain_deadline_ms", edge.drain_deadline.as_millis()),
+            ("access_log_one_in", edge.access_log_one_in.into()),
+        ],
+    );
+    let limits = &edge.limits;
+    same(
+        "limits",
+        &[
+            ("address_per_second", limits.address.per_second.into()),
+            ("address_burst", limits.address.burst.into()),
+            ("user_per_second", limits.user.per_second.into()),
+            ("user_burst", limits.user.burst.into()),
+            ("device_per_second", limits.device.per_second.into()),
+            ("device_burst", limits.device.burst.into()),
+            ("keys_max", limits.keys_max as u128),
+        ],
+    );
+    assert_eq!(file()["limits"]["enabled"].as_bool(), Some(limits.enabled));
+    let identity = IdentitySettings::new("i", "a", "j".into(), "p".into());
+    same(
+        "identity",
+        &[
+            ("leeway_s", identity.leeway_s.into()),
+            ("pass_ttl_s", identity.pass_ttl_s.into()),
+            ("token_cache_max", identity.token_cache_max as u128),
+        ],
+    );
+}
+
+#[test]
+fn the_claim_engine() {
+    let claim = EngineSettings::default();
+    same(
+        "claim",
+        &[
+            ("decide_within_ms", claim.decide_within.as_millis()),
+            ("durable_within_ms", claim.durable_within.as_millis()),
+            ("queue_wait_ms", claim.queue_wait.as_millis()),
+            ("queue_claims_max", claim.queue_claims_max as u128),
+            ("batch_claims_max", claim.batch_claims_max as u128),
+            ("calls_in_flight_max", claim.calls_in_flight_max as u128),
+            ("call_within_ms", claim.call_within.as_millis()),
+            ("definitions_max", claim.definitions_max.into()),
+            ("unknown_max", claim.unknown_max.into()),
+            ("filter_bytes_max", claim.filter_bytes_max as u128),
+        ],
+    );
+}
+
+#[test]
+fn the_keepers() {
+    let keeper = KeeperSettings::default();
+    same(
+        "keeper",
+        &[
+            ("keeper_lease_ms", keeper.keeper_lease_ms.into()),
+            ("lane_lease_ms", keeper.lane_lease_ms.into()),
+            ("grace_ms", keeper.grace_ms.into()),
+            ("renewal_ms", keeper.renewal_ms.into()),
+            ("retention_ms", keeper.retention_ms.into()),
+            ("sweep_ms", keeper.sweep_ms.into()),
+            ("poll_ms_max", keeper.poll_ms_max.into()),
+            ("lease_floor", keeper.lease_floor.into()),
+            ("lease_floor_max", keeper.lease_floor_max.into()),
+            ("stop_ms_max", keeper.stop_ms_max.into()),
+        ],
+    );
+}
+
+#[test]
+fn the_control_plane_and_redis() {
+    let control = ControlSettings::default();
+    same(
+        "control",
+        &[("publish_deadline_ms", control.publish_deadline.as_millis())],
+    );
+    // Of Redis only this: the crate's other defaults are those of its own tests, which have a server
+    // near and to themselves (fewer connections, less patience, more calls on each).
+    let redis = RedisSettings::new(Vec::new());
+    same(
+        "hotstate",
+        &[("response_timeout_ms", redis.response_timeout.as_millis())],
+    );
+}

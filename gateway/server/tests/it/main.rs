@@ -1,0 +1,19 @@
+//! The whole binary: started, called, killed, and looked at from outside.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a process that cannot be started or called fails its test"
+)]
+
+mod canary;
+mod config;
+mod defaults;
+mod dev;
+mod faults;
+mod halted;
+mod http;
+mod metrics;
+mod process;
+mod redis;
+mod stranger;
+mod walk;
