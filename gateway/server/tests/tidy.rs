@@ -138,7 +138,8 @@ fn files_are_short_and_clean() {
                 let bare = line
                     .replace(&format!("\"{word}\""), "")
                     .replace(&format!("`{word}`"), "");
-                assert!(!bare.contains(&word), "{place} has {word}");
+                let mut words = bare.split(|letter: char| !letter.is_alphanumeric());
+                assert!(!words.any(|bare| bare == word), "{place} has {word}");
             }
         }
     }
