@@ -8,8 +8,8 @@
 -- Returns: {DONE, now, an answer letter per claim, instant, first ticket, version, entry, revision,
 --   stock_seq, users, flags, packed record of each replay …}; or a refusal of it all: no writes.
 -- Called by: the claim engine's batcher (ClaimStore::decide).
--- Guards: replay first; limits and stock in the same step as the grant; no write before every
---   check of the batch; tickets first, so that a fault in between under-sells.
+-- Guards: replay first; limits and stock decided in one step; no write before every check; tickets
+--   first (a fault in between under-sells), then the entry (no repeat finds a claim that has none).
 local lane, refusal = enter(ARGV[1])
 if not lane then return refusal end
 local coupon = redis.call('HMGET', KEYS[3], 'rules', 'stock', 'leases')
@@ -91,10 +91,10 @@ if #granted > 0 then
   redis.call('HSET', KEYS[3], 'leases', list, 'stock', struct.pack(STOCK, lease, next, last, highest,
     stock_seq, opens_at, users, devices, addresses, flags))
   redis.call('HSET', KEYS[1], 'n', n)
+  redis.call('XADD', unpack(entry))
   redis.call('HSET', KEYS[4], unpack(of_users))
   if by_device then redis.call('HSET', KEYS[5], unpack(of_devices)) end
   if by_address then redis.call('HSET', KEYS[6], unpack(of_addresses)) end
-  redis.call('XADD', unpack(entry))
 end
 return { DONE, now, table.concat(answers), verdict == 'B' and starts or opens_at, first, version, n,
   revision, stock_seq, users, flags, unpack(replays) }

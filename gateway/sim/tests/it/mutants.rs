@@ -249,6 +249,41 @@ async fn mutant_ticket_taken_last_is_caught() {
     assert_whole(&torn_script(before_entry, hot()).await);
 }
 
+/// The claim script breaks off for one shopper, who asks again before any keeper has looked.
+async fn torn_and_repeated(mutations: Vec<Mutation>) -> Vec<Check> {
+    let world = World::open(&Setup {
+        hot: true,
+        total: PLENTY,
+        mutations,
+        ..Setup::default()
+    })
+    .await
+    .unwrap();
+    all_get_it(&world, &names('a', 8)).await;
+    rest(&world).await;
+    let held = world.hold_keeper().await;
+    assert_eq!(world.claim("torn").await.unwrap(), Answer::Unknown);
+    world.claim("torn").await.unwrap();
+    drop(held);
+    all_get_it(&world, &names('b', 8)).await;
+    world.judge(false).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mutant_entry_written_last_is_caught() {
+    let claim = Some(Script::Claim);
+    let entry_last = vec![
+        Mutation::new(claim, ENTRY, ""),
+        Mutation::new(claim, USERS, &[USERS, TORN, ENTRY].concat()),
+    ];
+    assert_caught(&torn_and_repeated(entry_last).await, 1, HOT_LOST);
+    // The script as it is holds wherever it breaks off.
+    for write in [TICKET, ENTRY, USERS] {
+        let after = vec![Mutation::new(claim, write, &[write, TORN].concat())];
+        assert_whole(&torn_and_repeated(after).await);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutant_mark_passes_a_refused_claim_is_caught() {
     // Two claims with one ticket come into the outbox; the later one is refused by the keeper.
