@@ -129,8 +129,7 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
         },
         settings.engine(),
     )?;
-    crate::hotstate_watch::watch(&readiness, &hotstate);
-    watch_readiness(&readiness, &ledger, &handle);
+    watch_readiness(&readiness, &ledger, &hotstate, &handle);
 
     let (edge, data_address) = serve_data(&data, &settings, &folder, &engine, clock, &stopped)?;
     let parts = ControlParts {
@@ -321,7 +320,13 @@ fn serve_ops(
 }
 
 /// What must hold for claims to be served.
-fn watch_readiness(readiness: &Readiness, ledger: &Arc<SqliteLedger>, keepers: &KeeperHandle) {
+fn watch_readiness(
+    readiness: &Arc<Readiness>,
+    ledger: &Arc<SqliteLedger>,
+    hotstate: &Arc<RedisHotState>,
+    keepers: &KeeperHandle,
+) {
+    crate::hotstate_watch::watch(readiness, hotstate);
     let writable = Arc::clone(ledger);
     readiness.add(move || {
         (!writable.writable()).then(|| {

@@ -1,6 +1,6 @@
 //! What random histories are made of. Each op is a few small numbers, of which 0 means the most
 //! ordinary choice: so shrinking leads to the plainest history that still differs. What a number
-//! means is decided by [`super::history::Caller`], who knows what happened before.
+//! means is decided by the caller in `history`, who knows what happened before.
 
 use proptest::prelude::{Just, Strategy, any};
 use proptest::prop_oneof;

@@ -27,6 +27,33 @@ fn from_draft_to_claim_to_repeat() {
     assert_eq!(made["status"], "active", "{made}");
     assert_eq!(made["version"], 1, "{made}");
 
+    let pass = pass_for(&server, &token);
+    let body = claim_and_repeat(&server, &coupon, &pass, &token);
+    read_it_back(&place, &server, &coupon, &token, &body);
+    let held = server
+        .admin(
+            "GET",
+            &format!("/admin/v1/coupons/{coupon}/claims"),
+            &Value::Null,
+        )
+        .json();
+    assert_eq!(held["items"][0]["user_id"], "alice", "{held}");
+    let audit = crate::process::run(&[
+        "audit",
+        "--json",
+        "--data-dir",
+        place.data().to_str().unwrap(),
+    ]);
+    let verdict: Value = serde_json::from_slice(&audit.stdout).unwrap();
+    assert_eq!(
+        (audit.status.code(), &verdict["verdict"]),
+        (Some(0), &json!("exact")),
+        "{verdict}"
+    );
+}
+
+/// Exchanges a token for a pass.
+fn pass_for(server: &Running, token: &str) -> String {
     let bearer = format!("Bearer {token}");
     let pass = call(
         server.url("data"),
@@ -38,9 +65,12 @@ fn from_draft_to_claim_to_repeat() {
     .unwrap();
     assert_eq!(pass.status, 200, "{pass:?}");
     assert!(pass.json()["expires_at"].is_string());
-    let pass = pass.json()["pass"].as_str().unwrap().to_owned();
+    pass.json()["pass"].as_str().unwrap().to_owned()
+}
 
-    let first = server.claim_patiently(&coupon, &pass);
+/// Claims with a pass and again with the token: one claim, one body.
+fn claim_and_repeat(server: &Running, coupon: &str, pass: &str, token: &str) -> Value {
+    let first = server.claim_patiently(coupon, pass);
     assert_eq!(first.status, 201, "{first:?}");
     let body = first.json();
     let expected = [
@@ -57,21 +87,26 @@ fn from_draft_to_claim_to_repeat() {
     for field in expected {
         assert!(!body[field].is_null(), "{field}: {body}");
     }
-    assert_eq!(body["coupon_id"], coupon.as_str());
+    assert_eq!(body["coupon_id"], coupon);
     assert_eq!(body["user_id"], "alice");
     assert_eq!(
         (&body["status"], &body["durability"]),
         (&json!("usable"), &json!("ledger"))
     );
     assert_eq!(first.header("idempotency-replayed"), None);
-    let repeat = server.claim_patiently(&coupon, &token);
+    let repeat = server.claim_patiently(coupon, token);
     assert_eq!(
         (repeat.status, &repeat.body),
         (200, &first.body),
         "byte for byte"
     );
     assert_eq!(repeat.header("idempotency-replayed"), Some("true"));
+    body
+}
 
+/// The shopper reads claim and coupon; somebody else does not.
+fn read_it_back(place: &Place, server: &Running, coupon: &str, token: &str, body: &Value) {
+    let bearer = format!("Bearer {token}");
     let path = format!("/v1/claims/{}", body["claim_id"].as_str().unwrap());
     let read = call(
         server.url("data"),
@@ -82,7 +117,7 @@ fn from_draft_to_claim_to_repeat() {
     )
     .unwrap();
     assert_eq!(read.status, 200, "{read:?}");
-    assert_eq!(read.json(), body);
+    assert_eq!(&read.json(), body);
     let other = format!("Bearer {}", place.token("mallory"));
     let foreign = call(
         server.url("data"),
@@ -106,27 +141,6 @@ fn from_draft_to_claim_to_repeat() {
     assert!(
         shown.json()["stock"].is_string() && !shown.body.contains("99"),
         "no exact figure: {shown:?}"
-    );
-
-    let held = server
-        .admin(
-            "GET",
-            &format!("/admin/v1/coupons/{coupon}/claims"),
-            &Value::Null,
-        )
-        .json();
-    assert_eq!(held["items"][0]["user_id"], "alice", "{held}");
-    let audit = crate::process::run(&[
-        "audit",
-        "--json",
-        "--data-dir",
-        place.data().to_str().unwrap(),
-    ]);
-    let verdict: Value = serde_json::from_slice(&audit.stdout).unwrap();
-    assert_eq!(
-        (audit.status.code(), &verdict["verdict"]),
-        (Some(0), &json!("exact")),
-        "{verdict}"
     );
 }
 
