@@ -31,6 +31,7 @@ pub(crate) fn present(ready: &Ready, folder: &DataDir) -> anyhow::Result<()> {
          \n\
          A live sale of 1,000 coupons is waiting. Paste these:\n\
          \n\
+         curl -s {data}/v1/coupons/{coupon}\n\
          TOKEN=$(\"{program}\" token --data-dir \"{folder}\" --user alice)\n\
          curl -s -X POST {data}/v1/coupons/{coupon}/claims -H \"Authorization: Bearer $TOKEN\"\n\
          curl -s {control}/admin/v1/coupons/{coupon} -H \"Authorization: Bearer {key}\"\n\
