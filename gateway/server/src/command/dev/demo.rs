@@ -31,10 +31,10 @@ pub(crate) fn present(ready: &Ready, folder: &DataDir) -> anyhow::Result<()> {
          \n\
          A live sale of 1,000 coupons is waiting. Paste these:\n\
          \n\
-         curl -s {data}/v1/coupons/{coupon}\n\
+         curl -s {data}/v1/coupons/{coupon}; echo\n\
          TOKEN=$(\"{program}\" token --data-dir \"{folder}\" --user alice)\n\
-         curl -s -X POST {data}/v1/coupons/{coupon}/claims -H \"Authorization: Bearer $TOKEN\"\n\
-         curl -s {control}/admin/v1/coupons/{coupon} -H \"Authorization: Bearer {key}\"\n\
+         curl -s -X POST {data}/v1/coupons/{coupon}/claims -H \"Authorization: Bearer $TOKEN\"; echo\n\
+         curl -s {control}/admin/v1/coupons/{coupon} -H \"Authorization: Bearer {key}\"; echo\n\
          \n\
          And to be sure that nothing was oversold or lost: \"{program}\" audit --data-dir \"{folder}\"\n",
         data = ready.data,
