@@ -62,6 +62,10 @@ async fn storm_of_faults_ends_exact() {
             .await
             .unwrap_or_else(|error| panic!("round SLUICE_STORM_SEED={seed}: {error:#}"));
         assert_exact(&outcome);
+        say(&format!(
+            "round {seed}: {} requests, {} rows, exact",
+            outcome.attempts, outcome.rows
+        ));
         for (fault, count) in &outcome.faults {
             *faults.entry(*fault).or_default() += count;
         }
