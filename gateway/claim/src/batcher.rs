@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use sluice_domain::id::{Epoch, LaneId};
+use sluice_domain::id::{CouponId, Epoch, LaneId};
 use sluice_domain::lane::LaneCount;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -18,7 +18,9 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 pub(crate) use self::queue::BatchKey;
 use self::queue::{Entry, LaneQueue, QueueLimits};
 use crate::failure::{Failure, report};
-use crate::port::{ClaimAnswer, ClaimCall, ClaimReply, ClaimRequest, ClaimStore, StoreError};
+use crate::port::{
+    ClaimAnswer, ClaimCall, ClaimReply, ClaimRequest, ClaimStore, SoldOutProof, StoreError,
+};
 use crate::shared::Shared;
 use crate::sold_out::{SoldOut, build_filter};
 
@@ -63,7 +65,11 @@ struct Lane<S> {
 }
 
 /// A filter to make.
-type BuildOrder = (BatchKey, crate::port::SoldOutProof, Arc<SoldOut>);
+struct BuildOrder {
+    coupon: CouponId,
+    proof: SoldOutProof,
+    sold_out: Arc<SoldOut>,
+}
 
 // === impl Batcher ===
 
@@ -143,12 +149,13 @@ impl<S: ClaimStore> Lane<S> {
                 biased;
                 Some(done) = calls.next(), if !calls.is_empty() => {
                     self.queue.finished();
-                    if let Some((key, proof, sold_out)) = self.settle(done) {
+                    if let Some(order) = self.settle(done) {
                         if builds.len() < BUILDS_MAX {
-                            let shared = Arc::clone(&self.shared);
-                            builds.push(build_filter(shared, self.lane, key.coupon, proof, sold_out));
+                            self.hold_for_filter(order.coupon);
+                            builds.push(build(Arc::clone(&self.shared), self.lane, order));
                         } else {
-                            sold_out.postpone(&proof, now + self.shared.settings.filter_retry);
+                            let retry_at = now + self.shared.settings.filter_retry;
+                            order.sold_out.postpone(&order.proof, retry_at);
                         }
                     }
                 }
@@ -156,7 +163,7 @@ impl<S: ClaimStore> Lane<S> {
                     Some(entry) => self.accept_all(entry, &mut jobs),
                     None => open = false,
                 },
-                Some(()) = builds.next(), if !builds.is_empty() => {}
+                Some(coupon) = builds.next(), if !builds.is_empty() => self.ask_filter(coupon),
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
         }
@@ -222,7 +229,41 @@ impl<S: ClaimStore> Lane<S> {
             shared.keeper.hydrate(self.lane, key.coupon);
         }
         self.put_back(again, done.received, need_lease);
-        order.map(|proof| (key, proof, sold_out))
+        order.map(|proof| BuildOrder {
+            coupon: key.coupon,
+            proof,
+            sold_out,
+        })
+    }
+
+    /// The coupon is sold out, and its winner filter is being made: whoever asks now would be asked
+    /// about in Redis, a crowd of them batch after batch. They wait for the filter instead, for at
+    /// most half of what a claim may wait in the queue; who is not answered by then is asked about.
+    fn hold_for_filter(&mut self, coupon: CouponId) {
+        let wait = self.shared.settings.queue_wait / 2;
+        self.queue.hold(coupon, Instant::now(), wait);
+    }
+
+    /// A filter was made, or could not be: whoever waited for it and is certainly no winner is
+    /// answered, and everybody else is asked about.
+    fn ask_filter(&mut self, coupon: CouponId) {
+        let now = Instant::now();
+        let shared = &self.shared;
+        let mut ask = Vec::new();
+        for entry in self.queue.release(coupon) {
+            let Job {
+                request, sold_out, ..
+            } = &entry.item;
+            match sold_out.answer_absent(request, now, &shared.filters, &shared.metrics) {
+                Some((answer, epoch)) => entry.item.succeed(Decided {
+                    answer,
+                    epoch,
+                    received: now,
+                }),
+                None => ask.push(entry),
+            }
+        }
+        self.queue.put_back(ask, None);
     }
 
     /// Waits with these claims for what the keeper is at; those whose time is over are given up.
@@ -252,6 +293,13 @@ impl<S: ClaimStore> Lane<S> {
         }
         fail_all(batch, Failure::of(error));
     }
+}
+
+/// Makes a filter; says of which coupon.
+async fn build<S: ClaimStore>(shared: Arc<Shared<S>>, lane: LaneId, order: BuildOrder) -> CouponId {
+    let coupon = order.coupon;
+    build_filter(shared, lane, coupon, order.proof, order.sold_out).await;
+    coupon
 }
 
 async fn call<S: ClaimStore>(shared: Arc<Shared<S>>, lane: LaneId, batch: Vec<Entry<Job>>) -> Done {

@@ -6,7 +6,7 @@ mod memory;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use sluice_domain::id::UserId;
+use sluice_domain::id::{Epoch, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ use self::filter::{WinnerFilter, user_hash};
 use self::memory::{Belief, Memory, MemoryTimes};
 use crate::metrics::Metrics;
 use crate::outcome::StockLevel;
-use crate::port::{ClaimAnswer, SoldOutProof};
+use crate::port::{ClaimAnswer, ClaimRequest, SoldOutProof};
 use crate::settings::EngineSettings;
 
 pub(crate) use self::build::build_filter;
@@ -91,6 +91,28 @@ impl SoldOut {
         self.lock()
             .winners(now, room.times)
             .is_some_and(|held| !held.filter.may_contain(user_hash(user)))
+    }
+
+    /// What a claim that waited for the filter would be told, if the filter says that the user
+    /// certainly holds none; `None` is "ask".
+    pub(crate) fn answer_absent(
+        &self,
+        request: &ClaimRequest,
+        now: Instant,
+        room: &FilterRoom,
+        metrics: &Metrics,
+    ) -> Option<(ClaimAnswer, Epoch)> {
+        if !self.is_no_winner(&request.user, now, room) {
+            return None;
+        }
+        let (proof, _sent) = self.lock().last_proof()?;
+        let answer = if request.replay_only {
+            ClaimAnswer::NoClaim
+        } else {
+            metrics.sold_out_hit.increment(1);
+            ClaimAnswer::SoldOut(proof)
+        };
+        Some((answer, proof.epoch))
     }
 
     /// Takes in what a call sent at `sent` was told. Gives the proof under which a filter should

@@ -6,6 +6,7 @@
 //! a batch to fill.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use sluice_domain::claim::ClaimForm;
 use sluice_domain::id::{CouponId, Revision};
@@ -56,6 +57,9 @@ pub(crate) struct LaneQueue<T> {
     turns: VecDeque<CouponId>,
     /// When resting coupons go on, in order of time.
     rests: VecDeque<(Instant, CouponId)>,
+    /// Coupons of which nothing is sent before then, whether or not claims of them wait: as few as
+    /// winner filters are made at a time.
+    held: Vec<(CouponId, Instant)>,
     /// One record per claim accepted, in order of time; it stays when the claim is sent, because
     /// the claim may come back with the same deadline.
     deadlines: VecDeque<(Instant, CouponId)>,
@@ -79,6 +83,7 @@ impl<T> LaneQueue<T> {
             coupons: HashMap::new(),
             turns: VecDeque::new(),
             rests: VecDeque::new(),
+            held: Vec::new(),
             deadlines: VecDeque::new(),
             waiting: 0,
             in_flight: 0,
@@ -117,12 +122,38 @@ impl<T> LaneQueue<T> {
             queue.entries.insert(place, entry);
         }
         if let Some(until) = rest_until {
-            queue.resting = true;
-            self.turns.retain(|waiting| *waiting != coupon);
-            self.rests.retain(|rest| rest.1 != coupon);
-            let place = self.rests.partition_point(|rest| rest.0 <= until);
-            self.rests.insert(place, (until, coupon));
+            self.rest(coupon, until);
         }
+    }
+
+    /// Sends nothing of this coupon for up to `wait`, or until it is released: claims of it, also
+    /// those still to come, collect meanwhile. It ends early enough that the oldest of them has as
+    /// much time left to be sent in; where that is now, nothing is held.
+    pub(crate) fn hold(&mut self, coupon: CouponId, now: Instant, wait: Duration) {
+        let waiting = self.coupons.get(&coupon);
+        let oldest = waiting.and_then(|queue| queue.entries.front());
+        let latest = oldest.and_then(|entry| entry.deadline.checked_sub(wait));
+        let until = latest.map_or(now + wait, |latest| latest.min(now + wait));
+        if until <= now {
+            return;
+        }
+        self.held.retain(|held| held.0 != coupon);
+        self.held.push((coupon, until));
+        if self.coupons.contains_key(&coupon) {
+            self.rest(coupon, until);
+        }
+    }
+
+    /// Ends a hold, if there is one, and takes out what waits of this coupon. What is still to be
+    /// sent is put back.
+    pub(crate) fn release(&mut self, coupon: CouponId) -> Vec<Entry<T>> {
+        self.held.retain(|held| held.0 != coupon);
+        self.turns.retain(|waiting| *waiting != coupon);
+        self.rests.retain(|rest| rest.1 != coupon);
+        let waiting = self.coupons.remove(&coupon);
+        let entries = waiting.map_or_else(VecDeque::new, |queue| queue.entries);
+        self.waiting -= entries.len();
+        entries.into()
     }
 
     /// The next call, if one may be sent: claims with one key, in order, none past its deadline
@@ -198,16 +229,32 @@ impl<T> LaneQueue<T> {
     }
 
     fn queue_of(&mut self, coupon: CouponId) -> &mut CouponQueue<T> {
+        let held = self.held.iter().find(|held| held.0 == coupon);
+        let (turns, rests) = (&mut self.turns, &mut self.rests);
         self.coupons.entry(coupon).or_insert_with(|| {
-            self.turns.push_back(coupon);
+            match held {
+                Some(&(_, until)) => insert_rest(rests, coupon, until),
+                None => turns.push_back(coupon),
+            }
             CouponQueue {
                 entries: VecDeque::new(),
-                resting: false,
+                resting: held.is_some(),
             }
         })
     }
 
+    /// Takes a coupon with claims out of its turn until then.
+    fn rest(&mut self, coupon: CouponId, until: Instant) {
+        if let Some(queue) = self.coupons.get_mut(&coupon) {
+            queue.resting = true;
+            self.turns.retain(|waiting| *waiting != coupon);
+            self.rests.retain(|rest| rest.1 != coupon);
+            insert_rest(&mut self.rests, coupon, until);
+        }
+    }
+
     fn end_rests(&mut self, now: Instant) {
+        self.held.retain(|held| held.1 > now);
         while let Some((_, coupon)) = self.rests.pop_front_if(|rest| rest.0 <= now) {
             if let Some(queue) = self.coupons.get_mut(&coupon) {
                 queue.resting = false;
@@ -215,6 +262,11 @@ impl<T> LaneQueue<T> {
             }
         }
     }
+}
+
+fn insert_rest(rests: &mut VecDeque<(Instant, CouponId)>, coupon: CouponId, until: Instant) {
+    let place = rests.partition_point(|rest| rest.0 <= until);
+    rests.insert(place, (until, coupon));
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{HeldFilter, ROOM_UNIT_BYTES, SoldOut};
 use crate::port::{ClaimStore, SoldOutProof, StoreError};
 use crate::shared::Shared;
 
-/// One call of a build may take this long: nobody waits for it.
+/// One call of a build may take this long: claims that wait for the filter do not wait that long.
 const CALL_WITHIN: Duration = Duration::from_secs(1);
 /// A scan may repeat users while its hash is resized, but not for ever.
 const REPEATS_MAX: u64 = 4_096;
@@ -45,7 +45,6 @@ pub(crate) async fn build_filter<S: ClaimStore>(
     sold_out: Arc<SoldOut>,
 ) {
     let built = make(&shared, lane, coupon, proof).await;
-    let now = Instant::now();
     let filter = match built {
         Ok(held) => {
             shared.filters.holds(&sold_out);
@@ -57,7 +56,7 @@ pub(crate) async fn build_filter<S: ClaimStore>(
             None
         }
     };
-    let retry_at = now + shared.settings.filter_retry;
+    let retry_at = Instant::now() + shared.settings.filter_retry;
     sold_out.lock().filter_built(&proof, filter, retry_at);
 }
 
@@ -75,7 +74,7 @@ async fn make<S: ClaimStore>(
         .ok_or(BuildError::Room(proof.users))?;
     let store = &shared.store;
     if let Some(bytes) = in_time(store.load_filter(lane, coupon, proof)).await? {
-        match WinnerFilter::load(coupon, &proof, bytes) {
+        match WinnerFilter::load(coupon, &proof, &bytes) {
             Ok(filter) => {
                 shared.metrics.filter_shared.increment(1);
                 return Ok(HeldFilter::new(filter, room));
@@ -84,11 +83,11 @@ async fn make<S: ClaimStore>(
         }
     }
     let hashes = read_winners(shared, lane, coupon, proof).await?;
-    let computed =
-        tokio::task::spawn_blocking(move || WinnerFilter::build(coupon, &proof, hashes)).await;
+    let computed = tokio::task::spawn_blocking(move || WinnerFilter::build(&proof, hashes)).await;
     let filter = computed.map_err(|_join| BuildError::CutOff)??;
     shared.metrics.filter_built.increment(1);
-    let stored = in_time(store.store_filter(lane, coupon, proof, filter.as_bytes().to_vec())).await;
+    let stored =
+        in_time(store.store_filter(lane, coupon, proof, filter.encode(coupon, &proof))).await;
     if let Err(error) = stored {
         tracing::debug!(%coupon, %error, "the filter is not shared");
     }
@@ -129,7 +128,7 @@ async fn in_time<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result
 impl HeldFilter {
     /// Gives back the room that only the making needed.
     fn new(filter: WinnerFilter, mut room: OwnedSemaphorePermit) -> Self {
-        let kept = (filter.as_bytes().len() as u64).div_ceil(ROOM_UNIT_BYTES);
+        let kept = (filter.bytes_held() as u64).div_ceil(ROOM_UNIT_BYTES);
         let kept = usize::try_from(kept).unwrap_or(usize::MAX);
         drop(room.split(room.num_permits().saturating_sub(kept)));
         Self {

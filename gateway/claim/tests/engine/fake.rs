@@ -60,6 +60,8 @@ pub(crate) struct Shop {
     pub(crate) replay_only: usize,
     pub(crate) definition_calls: usize,
     pub(crate) winners_calls: usize,
+    /// How long reading a page of winners takes.
+    pub(crate) winners_delay: Duration,
     pub(crate) in_flight: usize,
     pub(crate) in_flight_max: usize,
     begun: Instant,
@@ -128,6 +130,7 @@ impl Bench {
             replay_only: 0,
             definition_calls: 0,
             winners_calls: 0,
+            winners_delay: Duration::ZERO,
             in_flight: 0,
             in_flight_max: 0,
             begun: Instant::now(),
@@ -377,6 +380,8 @@ impl ClaimStore for FakeStore {
         proof: SoldOutProof,
         cursor: u64,
     ) -> Result<Option<WinnersPage>, StoreError> {
+        let delay = self.shop(|shop| shop.winners_delay);
+        tokio::time::sleep(delay).await;
         Ok(self.shop(|shop| {
             shop.winners_calls += 1;
             if proof != shop.proof() {

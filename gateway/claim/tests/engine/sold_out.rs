@@ -75,6 +75,57 @@ async fn decision_23_after_a_restart_winners_get_their_claim_and_strangers_cost_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_storm_right_after_a_restart_waits_for_the_filter_in_one_place() {
+    let bench = sold_out().await.restarted();
+    bench.shop(|shop| {
+        shop.decide_calls.clear();
+        shop.definition_calls = 0;
+    });
+    let crowd = bench.crowd(1_000_000..1_002_000).await;
+    assert!(crowd.iter().all(|said| code(said) == ReasonCode::SoldOut));
+    let (asked, read) = bench.shop(|shop| (shop.decide_calls.clone(), shop.definition_calls));
+    // Those that were in flight when the first answer came; the others were told by the filter.
+    assert!(asked.len() <= 2, "calls of so many claims: {asked:?}");
+    assert_eq!(read, 1);
+    for n in 0..WINNERS {
+        assert!(matches!(bench.claim(n).await, ClaimOutcome::Replayed(_)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn winners_in_that_storm_get_their_claim() {
+    let bench = sold_out().await.restarted();
+    let mixed = bench.crowd(WINNERS - 500..WINNERS + 500).await;
+    for (n, said) in mixed.iter().enumerate() {
+        if n < 500 {
+            assert!(matches!(said, ClaimOutcome::Replayed(_)), "{n}: {said:?}");
+        } else {
+            assert_eq!(code(said), ReasonCode::SoldOut, "{n}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_that_takes_long_is_waited_for_only_so_long() {
+    let bench = sold_out().await.restarted();
+    bench.shop(|shop| shop.winners_delay = Duration::from_millis(500));
+    let begun = tokio::time::Instant::now();
+    let mixed = bench.crowd(WINNERS - 300..WINNERS + 300).await;
+    assert!(
+        begun.elapsed() < Duration::from_millis(50),
+        "{:?}",
+        begun.elapsed()
+    );
+    for (n, said) in mixed.iter().enumerate() {
+        if n < 300 {
+            assert!(matches!(said, ClaimOutcome::Replayed(_)), "{n}: {said:?}");
+        } else {
+            assert_eq!(code(said), ReasonCode::SoldOut, "{n}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_filter_every_caller_is_asked_about() {
     let bench = sold_out().await;
     bench.shop(|shop| shop.scan_skips = 1);

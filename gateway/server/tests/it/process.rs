@@ -37,8 +37,6 @@ decide_within_ms = 3000
 durable_within_ms = 5000
 queue_wait_ms = 1000
 call_within_ms = 1500
-[hotstate]
-response_timeout_ms = 2000
 "#;
 
 /// A command of the binary that ends by itself. Variables of the test's own environment that the
@@ -92,7 +90,8 @@ impl Place {
     }
 
     pub(crate) fn dev_with(&self, text: &str) -> Running {
-        let config = self.config(&format!("{text}{PATIENT}"));
+        let patient = format!("{text}{PATIENT}\n[hotstate]\nresponse_timeout_ms = 2000\n");
+        let config = self.config(&patient);
         self.start(&[
             "dev",
             "--data-dir",
@@ -104,7 +103,18 @@ impl Place {
 
     /// `sluice serve` with the quick settings on this Redis. The admin key is made first.
     pub(crate) fn serve(&self, redis_url: &str) -> Running {
+        self.serve_as(self.serve_config(redis_url))
+    }
+
+    /// As [`serve`](Self::serve), with waits that a busy machine does not use up.
+    pub(crate) fn serve_patiently(&self, redis_url: &str) -> Running {
         let config = self.serve_config(redis_url);
+        let text = std::fs::read_to_string(&config).unwrap();
+        let timeout = "[hotstate]\nresponse_timeout_ms = 2000\n";
+        self.serve_as(self.config(&(text.replace("[hotstate]\n", timeout) + PATIENT)))
+    }
+
+    fn serve_as(&self, config: PathBuf) -> Running {
         let config = config.to_str().unwrap();
         let key_file = self.folder.path().join("admin.key");
         if !key_file.exists() {

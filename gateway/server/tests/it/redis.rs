@@ -66,6 +66,16 @@ impl RedisServer {
         });
     }
 
+    /// Deletes the keys that match, and says how many there were.
+    pub(crate) fn delete_matching(&self, pattern: &str) -> usize {
+        let found = command(&self.url(), &["KEYS", pattern]).unwrap();
+        let keys: Vec<&str> = found.lines().filter(|line| line.starts_with('{')).collect();
+        for key in &keys {
+            assert!(command(&self.url(), &["DEL", key]).is_some_and(|done| done.starts_with(":1")));
+        }
+        keys.len()
+    }
+
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();

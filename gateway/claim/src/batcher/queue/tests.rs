@@ -138,12 +138,43 @@ fn what_comes_back_is_first_again_after_its_rest_with_its_old_deadline() {
     assert!(queue.is_idle());
 }
 
+#[test]
+fn a_held_coupon_collects_claims_until_it_is_released_or_their_time_runs_short() {
+    let (mut queue, now) = (LaneQueue::new(LIMITS), Instant::now());
+    let half = WAIT / 2;
+    // Held with nothing waiting: who comes after waits, and other coupons do not.
+    queue.hold(CouponId(1), now, half);
+    queue.push(entry(key(1, 1), now + WAIT, 0)).unwrap();
+    queue.push(entry(key(2, 1), now + WAIT, 1)).unwrap();
+    assert_eq!(items(queue.next_call(now)), [1]);
+    queue.finished();
+    assert!(queue.next_call(now).is_none());
+    assert_eq!(queue.wake_at(), Some(now + half));
+    assert_eq!(items(Some(queue.release(CouponId(1)))), [0]);
+    queue.push(entry(key(1, 1), now + WAIT, 2)).unwrap();
+    assert_eq!(items(queue.next_call(now)), [2], "the hold is over");
+    queue.finished();
+    // With a claim that has waited already, the hold is shorter; or there is none.
+    let waited = Duration::from_millis(10);
+    queue.push(entry(key(1, 1), now + WAIT, 3)).unwrap();
+    queue.hold(CouponId(1), now + waited, half);
+    assert_eq!(queue.wake_at(), Some(now + half));
+    assert!(queue.next_call(now + waited).is_none());
+    assert_eq!(items(queue.next_call(now + half)), [3], "unreleased");
+    queue.finished();
+    queue.push(entry(key(1, 1), now + WAIT, 4)).unwrap();
+    queue.hold(CouponId(1), now + half, half);
+    assert_eq!(items(queue.next_call(now + half)), [4], "too late to hold");
+}
+
 #[derive(Debug, Clone)]
 enum Event {
     Push { coupon: u32, revision: u32 },
     Send,
     Finish { put_back: u8, rest: bool },
     Pass { millis: u64 },
+    Hold { coupon: u32, millis: u64 },
+    Release { coupon: u32, answered: u8 },
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -152,6 +183,8 @@ fn event() -> impl Strategy<Value = Event> {
         3 => Just(Event::Send),
         2 => (0_u8..5, any::<bool>()).prop_map(|(put_back, rest)| Event::Finish { put_back, rest }),
         2 => (0_u64..30).prop_map(|millis| Event::Pass { millis }),
+        1 => (0_u32..3, 1_u64..40).prop_map(|(coupon, millis)| Event::Hold { coupon, millis }),
+        1 => (0_u32..3, 0_u8..5).prop_map(|(coupon, answered)| Event::Release { coupon, answered }),
     ]
 }
 
@@ -163,6 +196,7 @@ struct World {
     pushed: u32,
     left: HashSet<u32>,
     resting: Vec<(CouponId, Instant)>,
+    held: Vec<(CouponId, Instant)>,
 }
 
 impl World {
@@ -174,6 +208,7 @@ impl World {
             pushed: 0,
             left: HashSet::new(),
             resting: Vec::new(),
+            held: Vec::new(),
         }
     }
 
@@ -187,8 +222,14 @@ impl World {
         match *event {
             Event::Push { coupon, revision } => {
                 let entry = entry(key(coupon, revision), self.now + WAIT, self.pushed);
-                if let Err(refused) = self.queue.push(entry) {
-                    prop_assert!(self.left.insert(refused.item));
+                let begins = !self.queue.coupons.contains_key(&CouponId(coupon));
+                match self.queue.push(entry) {
+                    Err(refused) => prop_assert!(self.left.insert(refused.item)),
+                    Ok(()) if begins => {
+                        let held = self.held.iter().filter(|held| held.0 == CouponId(coupon));
+                        self.resting.extend(held);
+                    }
+                    Ok(()) => {}
                 }
                 self.pushed += 1;
             }
@@ -198,12 +239,48 @@ impl World {
             }
             Event::Finish { .. } => {}
             Event::Pass { millis } => self.now += Duration::from_millis(millis),
+            Event::Hold { coupon, millis } => self.hold(CouponId(coupon), millis),
+            Event::Release { coupon, answered } => self.release(CouponId(coupon), answered)?,
         }
+        Ok(())
+    }
+
+    fn hold(&mut self, coupon: CouponId, millis: u64) {
+        let wait = Duration::from_millis(millis);
+        let waiting = self.queue.coupons.get(&coupon);
+        let oldest = waiting.map_or(self.now + WAIT, |held| held.entries[0].deadline);
+        let is_waiting = waiting.is_some();
+        let until = if is_waiting {
+            (oldest - wait).min(self.now + wait)
+        } else {
+            self.now + wait
+        };
+        self.queue.hold(coupon, self.now, wait);
+        if until > self.now {
+            self.held.retain(|held| held.0 != coupon);
+            self.held.push((coupon, until));
+            if is_waiting {
+                self.resting.retain(|rest| rest.0 != coupon);
+                self.resting.push((coupon, until));
+            }
+        }
+    }
+
+    fn release(&mut self, coupon: CouponId, answered: u8) -> Result<(), TestCaseError> {
+        let mut entries = self.queue.release(coupon);
+        let back = entries.split_off(entries.len().min(usize::from(answered)));
+        for entry in entries {
+            prop_assert!(self.left.insert(entry.item), "left twice");
+        }
+        self.queue.put_back(back, None);
+        self.held.retain(|held| held.0 != coupon);
+        self.resting.retain(|rest| rest.0 != coupon);
         Ok(())
     }
 
     fn send(&mut self) -> Result<(), TestCaseError> {
         let now = self.now;
+        self.held.retain(|held| held.1 > now);
         self.resting.retain(|rest| rest.1 > now);
         let free = self.flying.len() < LIMITS.calls_max;
         let rests = |id: &CouponId| self.resting.iter().any(|rest| rest.0 == *id);
@@ -240,10 +317,15 @@ impl World {
             prop_assert!(self.left.insert(entry.item), "left twice");
         }
         let until = rest.then(|| now + Duration::from_millis(5));
-        if let (Some(first), Some(until)) = (back.first(), until) {
+        if let Some(first) = back.first() {
             let coupon = first.key.coupon;
-            self.resting.retain(|rest| rest.0 != coupon);
-            self.resting.push((coupon, until));
+            if let Some(until) = until {
+                self.resting.retain(|rest| rest.0 != coupon);
+                self.resting.push((coupon, until));
+            } else if !self.queue.coupons.contains_key(&coupon) {
+                let held = self.held.iter().filter(|held| held.0 == coupon);
+                self.resting.extend(held);
+            }
         }
         self.queue.put_back(back, until);
         Ok(())
