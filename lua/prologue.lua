@@ -39,10 +39,11 @@ end
 
 -- The lane as {epoch, state, replid, lease_until, n, keeper}, or nil and the refusal to return.
 -- keeper: nil where the caller carries none. also: further states. leaseless: past lease_until too.
-local function enter(epoch, keeper, also, leaseless)
+-- anywhere: on a changed server too.
+local function enter(epoch, keeper, also, leaseless, anywhere)
   local lane = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'replid', 'lease_until', 'n', 'keeper')
   if not lane[1] then return nil, { MISSING } end
-  if not same_server(lane[3]) then return nil, { SERVER_CHANGED } end
+  if not anywhere and not same_server(lane[3]) then return nil, { SERVER_CHANGED } end
   if keeper and (lane[1] ~= epoch or lane[6] ~= keeper) then
     return nil, { DEPOSED, lane[1], lane[6] }
   end

@@ -293,7 +293,8 @@ pub trait LaneStore: Send + Sync + 'static {
     /// keys are unlinked later, in slices, by [`sweep_epoch`](Self::sweep_epoch)). The coupons
     /// given *join* those that installs have made known meanwhile. Each of them must have been
     /// installed in this epoch: a known coupon without a definition reads as a loss. A repeat by
-    /// the same keeper in the same epoch changes nothing.
+    /// the same keeper in the same epoch changes nothing. With `adopt` the lane belongs to that
+    /// ledger from now on: only by an operator's word, since the set-back check goes by it.
     async fn open(
         &self,
         fence: LaneFence,
@@ -301,6 +302,7 @@ pub trait LaneStore: Send + Sync + 'static {
         known: &[CouponId],
         retired: &[CouponId],
         seq: u64,
+        adopt: Option<LedgerId>,
     ) -> Result<Fenced<()>, StoreError>;
 
     /// Unlinks some keys of an ended, salvaged epoch; true when none is left. Never touches the
@@ -423,6 +425,12 @@ pub trait LaneStore: Send + Sync + 'static {
     /// The coupons known to a lane in its current epoch (retired ones included), each with whether
     /// it is hydrated; in the order of their ids.
     async fn coupons(&self, lane: LaneId) -> Result<Vec<(CouponId, bool)>, StoreError>;
+
+    /// The figures of all coupons as the lane's current epoch left them, also on a server that
+    /// changed, and of a lane that lost some of its keys: what is there is told. For the set-back
+    /// check alone. Such a server may have forgotten what it knew, but what it knows was once in the
+    /// ledger.
+    async fn last_seen(&self, lane: LaneId) -> Result<Vec<CouponFigures>, StoreError>;
 
     /// All claims of a coupon that hot state remembers, for the audit. Paged by `cursor` (0
     /// begins); the next cursor is `None` at the end. A user may come twice over the pages.

@@ -96,7 +96,7 @@ impl Keeper {
         let row = done(self.ledger.set_opened(fence).await.unwrap());
         let opened = self
             .hot
-            .open(fence, self.hour(), known, &[], row.seq)
+            .open(fence, self.hour(), known, &[], row.seq, None)
             .await
             .unwrap();
         assert!(matches!(opened, Fenced::Done(())), "{opened:?}");

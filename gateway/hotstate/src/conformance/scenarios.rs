@@ -32,5 +32,7 @@ where
     keeping::a_lease_is_installed_once(&fresh().await).await;
     keeping::a_hydration_is_refused_when_anything_moved(&fresh().await).await;
     keeping::a_refusal_takes_back_its_own_entry_only(&fresh().await).await;
+    keeping::an_opening_gives_the_lane_to_another_ledger_only_when_told(&fresh().await).await;
+    keeping::a_changed_server_still_tells_what_it_saw(&fresh().await).await;
     keeping::a_halt_ends_with_a_higher_epoch(&fresh().await).await;
 }

@@ -15,6 +15,7 @@ pub(super) async fn snapshot<S: ClaimStore + LaneStore>(store: &S, epochs: Epoch
     let mut lines = vec![
         said("facts", store.facts(LANE).await),
         said("coupons", store.coupons(LANE).await),
+        said("last seen", store.last_seen(LANE).await),
     ];
     for coupon in COUPONS {
         lines.push(said("figures", store.figures(LANE, coupon).await));

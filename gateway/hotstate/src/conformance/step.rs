@@ -150,7 +150,9 @@ impl Step {
                 retired,
                 seq,
             } => {
-                let opened = store.open(*fence, *lease_until, known, retired, *seq).await;
+                let opened = store
+                    .open(*fence, *lease_until, known, retired, *seq, None)
+                    .await;
                 said("open", opened)
             }
             Self::Take { fence, lease_until } => {

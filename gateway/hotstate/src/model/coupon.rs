@@ -217,6 +217,16 @@ pub(super) fn list(keys: &LaneKeys, lane: LaneId) -> Result<Vec<(CouponId, bool)
         .collect())
 }
 
+/// The figures of all known coupons, whole or not.
+pub(super) fn last_seen(keys: &LaneKeys) -> Vec<CouponFigures> {
+    let known = keys.current().map(|current| current.known.keys());
+    known
+        .into_iter()
+        .flatten()
+        .filter_map(|&coupon| figures(keys, coupon))
+        .collect()
+}
+
 /// One page of a coupon's claims; the cursor counts users.
 pub(super) fn claims(
     keys: &LaneKeys,

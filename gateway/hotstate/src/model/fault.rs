@@ -43,6 +43,7 @@ pub enum ModelOp {
     Forget,
     Figures,
     Coupons,
+    LastSeen,
     Claims,
 }
 

@@ -18,6 +18,7 @@ pub(super) struct Opening<'a> {
     pub(super) known: &'a [CouponId],
     pub(super) retired: &'a [CouponId],
     pub(super) seq: u64,
+    pub(super) adopt: Option<LedgerId>,
 }
 
 /// `take.lua`: a new keeper in the same epoch, whatever the lane's state. A lane of another ledger
@@ -165,6 +166,7 @@ pub(super) fn open(
         hash.state = LaneState::Open;
         hash.lease_until = hash.lease_until.max(opening.lease_until);
         hash.seq = hash.seq.max(opening.seq);
+        hash.ledger_id = opening.adopt.unwrap_or(hash.ledger_id);
         hash.unsalvaged.clear();
         hash.known = known;
     });

@@ -161,12 +161,14 @@ impl LaneStore for ModelHotState {
         known: &[CouponId],
         retired: &[CouponId],
         seq: u64,
+        adopt: Option<LedgerId>,
     ) -> Result<Fenced<()>, StoreError> {
         let opening = lane::Opening {
             lease_until,
             known,
             retired,
             seq,
+            adopt,
         };
         self.run(ModelOp::Open, move |shared, server| {
             shared
@@ -368,6 +370,14 @@ impl LaneStore for ModelHotState {
         self.run(ModelOp::Coupons, move |shared, server| {
             let keys = prologue::readable(shared.world.existing(lane)?, server, lane)?;
             coupon::list(keys, lane)
+        })
+        .await
+    }
+
+    async fn last_seen(&self, lane: LaneId) -> Result<Vec<CouponFigures>, StoreError> {
+        self.run(ModelOp::LastSeen, move |shared, _server| {
+            let keys = prologue::present(shared.world.existing(lane)?, lane)?;
+            Ok(coupon::last_seen(keys))
         })
         .await
     }

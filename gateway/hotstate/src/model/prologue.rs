@@ -63,6 +63,18 @@ pub(super) fn readable(
     }
 }
 
+/// The prologue of what is read of any server that holds a lane hash.
+pub(super) fn present(keys: &LaneKeys, lane: LaneId) -> Result<&LaneKeys, StoreError> {
+    if keys.hash.is_some() {
+        return Ok(keys);
+    }
+    Err(StoreError::LaneNotReady {
+        lane,
+        epoch: Epoch(0),
+        reason: NotReady::Missing,
+    })
+}
+
 /// The prologue of the claims' scripts.
 pub(super) fn serving(
     keys: &LaneKeys,

@@ -1,10 +1,9 @@
 //! Hot state as the lane's keeper, the control plane and the audit see it.
 
+mod coupons;
 mod fenced;
 mod read;
 mod sweep;
-
-use std::collections::HashSet;
 
 use sluice_claim::port::StoreError;
 use sluice_domain::claim::{ClaimRow, GrantRecord};
@@ -26,9 +25,10 @@ use crate::lane_store::{
     LeaseInstall, LeaseInstalled, OutboxEntry, Refusal, Retire, Retired,
 };
 
+use coupons::Asks;
 pub(super) use fenced::done;
 use fenced::nothing;
-use read::{coupon_id, entry, facts, figures, user_id};
+use read::{entry, facts, user_id};
 pub(super) use sweep::Sweep;
 
 /// Users per page of claims.
@@ -118,12 +118,14 @@ impl LaneStore for RedisHotState {
         known: &[CouponId],
         retired: &[CouponId],
         seq: u64,
+        adopt: Option<LedgerId>,
     ) -> Result<Fenced<()>, StoreError> {
         let keys = EpochKeys::new(fence.lane, fence.epoch);
         let mut call = self
             .keeper_call(Script::Open, fence, &[keys.known(), keys.mark()])
             .arg(millis(lease_until))
             .arg(seq)
+            .arg(adopt.map_or_else(String::new, |ledger| ledger.to_string()))
             .arg(known.len());
         for coupon in known.iter().chain(retired) {
             call.push(coupon.to_string());
@@ -358,43 +360,19 @@ impl LaneStore for RedisHotState {
         lane: LaneId,
         coupon: CouponId,
     ) -> Result<Option<CouponFigures>, StoreError> {
-        let reply = self
-            .read_current(lane, |keys, epoch| {
-                Call::new(&self.handles, Script::Figures)
-                    .key(&key::lane(lane))
-                    .key(&keys.coupon(coupon))
-                    .arg(epoch.0)
-            })
-            .await?
-            .ready(lane, self.known_epoch(lane).unwrap_or_default())?;
-        match reply.code {
-            Code::Done => figures(coupon, reply).map(Some),
-            Code::UnknownCoupon => Ok(None),
-            _ => Err(reply.unexpected()),
-        }
+        self.read_figures(lane, coupon, Asks::Current).await
     }
 
     async fn coupons(&self, lane: LaneId) -> Result<Vec<(CouponId, bool)>, StoreError> {
-        let mut reply = self
-            .read_current(lane, |keys, epoch| {
-                Call::new(&self.handles, Script::Coupons)
-                    .key(&key::lane(lane))
-                    .key(&keys.known())
-                    .key(&keys.hydrated())
-                    .arg(epoch.0)
-            })
-            .await?
-            .ready(lane, self.known_epoch(lane).unwrap_or_default())?;
-        let known = reply.array()?;
-        let hydrated = reply.array()?.into_iter().map(coupon_id);
-        let hydrated = hydrated.collect::<Result<HashSet<_>, _>>()?;
-        let mut coupons = known
-            .into_iter()
-            .step_by(2)
-            .map(|id| coupon_id(id).map(|id| (id, hydrated.contains(&id))))
-            .collect::<Result<Vec<_>, _>>()?;
-        coupons.sort_unstable();
-        Ok(coupons)
+        self.list_coupons(lane, Asks::Current).await
+    }
+
+    async fn last_seen(&self, lane: LaneId) -> Result<Vec<CouponFigures>, StoreError> {
+        let mut seen = Vec::new();
+        for (coupon, _hydrated) in self.list_coupons(lane, Asks::WhatIsLeft).await? {
+            seen.extend(self.read_figures(lane, coupon, Asks::WhatIsLeft).await?);
+        }
+        Ok(seen)
     }
 
     async fn claims(

@@ -85,7 +85,7 @@ impl Stage {
             .unwrap();
         ok(self
             .store
-            .open(self.fence, FAR, &[published.id], &[], 1)
+            .open(self.fence, FAR, &[published.id], &[], 1, None)
             .await);
         self.store.learn_epoch(LANE, self.fence.epoch);
         self.hydrate(published, &[]).await;

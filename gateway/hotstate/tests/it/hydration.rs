@@ -27,7 +27,7 @@ fn begin(published: &Published, last_lease: u32) -> HydrateBegin {
 async fn empty() -> Stage {
     let stage = Stage::bare(|_settings| {}).await;
     ok(stage.store.fence(stage.fence, LEDGER).await);
-    ok(stage.store.open(stage.fence, FAR, &[], &[], 1).await);
+    ok(stage.store.open(stage.fence, FAR, &[], &[], 1, None).await);
     stage.store.learn_epoch(LANE, stage.fence.epoch);
     stage
 }
@@ -268,7 +268,10 @@ async fn it_is_filled_while_recovering_too() {
     stage
         .hydrate(&published(), &[row("a", None, None, 1)])
         .await;
-    ok(stage.store.open(stage.fence, FAR, &[COUPON], &[], 1).await);
+    ok(stage
+        .store
+        .open(stage.fence, FAR, &[COUPON], &[], 1, None)
+        .await);
     stage.store.learn_epoch(LANE, stage.fence.epoch);
     assert!(matches!(
         stage.claim(by("a")).await,

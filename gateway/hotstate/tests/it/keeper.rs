@@ -42,7 +42,10 @@ async fn all_writes(stage: &Stage, fence: LaneFence) -> Vec<String> {
     vec![
         format!("{:?}", store.renew(fence, FAR, 1).await.unwrap()),
         format!("{:?}", store.halt(fence).await.unwrap()),
-        format!("{:?}", store.open(fence, FAR, &[], &[], 1).await.unwrap()),
+        format!(
+            "{:?}",
+            store.open(fence, FAR, &[], &[], 1, None).await.unwrap()
+        ),
         format!("{:?}", store.mark(fence, EntryNumber(1), 1).await.unwrap()),
         format!(
             "{:?}",
@@ -157,7 +160,10 @@ async fn past_its_lease_a_lane_stands_still_until_renewed() {
         .unwrap();
     stage.hydrate(&published(), &[]).await;
     let past = Timestamp::from_millis(1);
-    ok(stage.store.open(stage.fence, past, &[COUPON], &[], 1).await);
+    ok(stage
+        .store
+        .open(stage.fence, past, &[COUPON], &[], 1, None)
+        .await);
     stage.store.learn_epoch(LANE, stage.fence.epoch);
     let error = stage.claim_error(by("ann")).await;
     assert!(matches!(
@@ -196,7 +202,7 @@ async fn taking_works_past_the_lease_but_prolongs_no_foreign_ledgers_lane() {
     let stage = Stage::bare(|_settings| {}).await;
     let past = Timestamp::from_millis(1);
     ok(stage.store.fence(stage.fence, LEDGER).await);
-    ok(stage.store.open(stage.fence, past, &[], &[], 1).await);
+    ok(stage.store.open(stage.fence, past, &[], &[], 1, None).await);
     let foreign = LaneFence {
         keeper: KeeperNumber(2),
         ..stage.fence
@@ -229,7 +235,7 @@ async fn a_halted_lane_serves_nothing_until_a_higher_epoch() {
     assert_eq!(
         stage
             .store
-            .open(stage.fence, FAR, &[], &[], 1)
+            .open(stage.fence, FAR, &[], &[], 1, None)
             .await
             .unwrap(),
         halted

@@ -77,7 +77,10 @@ async fn a_whole_recovery_keeps_n_seq_and_the_old_stream() {
     let mut second = published();
     second.id = CouponId(5);
     stage.store.install(LANE, Epoch(2), &second).await.unwrap();
-    ok(stage.store.open(stage.fence, FAR, &[COUPON], &[], 9).await);
+    ok(stage
+        .store
+        .open(stage.fence, FAR, &[COUPON], &[], 9, None)
+        .await);
     let facts = stage.store.facts(LANE).await.unwrap().unwrap();
     assert_eq!(
         (facts.mark, facts.tail),
@@ -138,7 +141,11 @@ async fn epochs_and_keepers_only_rise() {
     // A recovery that did not finish leaves its epoch to the next.
     let facts = ok(stage.store.fence(at(3, 2), LEDGER).await).facts;
     assert_eq!(facts.unsalvaged, [Epoch(1), Epoch(2)]);
-    let opened = stage.store.open(at(3, 1), FAR, &[], &[], 1).await.unwrap();
+    let opened = stage
+        .store
+        .open(at(3, 1), FAR, &[], &[], 1, None)
+        .await
+        .unwrap();
     assert!(matches!(opened, Fenced::Deposed { .. }));
 }
 
@@ -149,7 +156,7 @@ async fn a_repeated_open_changes_nothing() {
     let before = stage.digest().await;
     ok(stage
         .store
-        .open(stage.fence, FAR, &[CouponId(9)], &[], 99)
+        .open(stage.fence, FAR, &[CouponId(9)], &[], 99, None)
         .await);
     assert_eq!(stage.digest().await, before);
 }
@@ -163,7 +170,10 @@ async fn retired_coupons_stay_retired_over_a_recovery() {
         .install(LANE, Epoch(1), &published())
         .await
         .unwrap();
-    ok(stage.store.open(stage.fence, FAR, &[], &[COUPON], 1).await);
+    ok(stage
+        .store
+        .open(stage.fence, FAR, &[], &[COUPON], 1, None)
+        .await);
     stage.store.learn_epoch(LANE, Epoch(1));
     let found = stage.store.definition(LANE, COUPON).await.unwrap();
     assert!(matches!(found, DefinitionAnswer::Retired(_)));
@@ -210,7 +220,10 @@ async fn ended_epochs_are_swept_and_others_are_not() {
     let next = revised(&published(), |_next| {});
     stage.store.install(LANE, Epoch(2), &next).await.unwrap();
     assert!(!sweep(&stage, Epoch(1)).await, "not yet salvaged");
-    ok(stage.store.open(stage.fence, FAR, &[COUPON], &[], 9).await);
+    ok(stage
+        .store
+        .open(stage.fence, FAR, &[COUPON], &[], 9, None)
+        .await);
     assert!(sweep(&stage, Epoch(1)).await);
     let left = format!("{:?}", stage.redis(&["KEYS", "*"]).await);
     assert!(!left.contains(":1:") && left.contains(":2:"), "{left}");

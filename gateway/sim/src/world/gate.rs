@@ -96,7 +96,7 @@ gated! {
     fn renew(fence: LaneFence, until: Timestamp, seq: u64) -> Fenced<LaneFacts>;
     fn fence(fence: LaneFence, ledger: LedgerId) -> Fenced<FencedOff>;
     fn halt(fence: LaneFence) -> Fenced<()>;
-    fn open(fence: LaneFence, until: Timestamp, known: &[CouponId], retired: &[CouponId], seq: u64) -> Fenced<()>;
+    fn open(fence: LaneFence, until: Timestamp, known: &[CouponId], retired: &[CouponId], seq: u64, adopt: Option<LedgerId>) -> Fenced<()>;
     fn sweep_epoch(lane: LaneId, ended: Epoch) -> bool;
     fn read_outbox(lane: LaneId, epoch: Epoch, after: EntryNumber, count: usize) -> Vec<OutboxEntry>;
     fn mark(fence: LaneFence, mark: EntryNumber, seq: u64) -> Fenced<LaneFacts>;
@@ -111,5 +111,6 @@ gated! {
     fn forget(fence: LaneFence, coupon: CouponId) -> Fenced<()>;
     fn figures(lane: LaneId, coupon: CouponId) -> Option<CouponFigures>;
     fn coupons(lane: LaneId) -> Vec<(CouponId, bool)>;
+    fn last_seen(lane: LaneId) -> Vec<CouponFigures>;
     fn claims(lane: LaneId, coupon: CouponId, cursor: u64) -> (Vec<(UserId, GrantRecord)>, Option<u64>);
 }

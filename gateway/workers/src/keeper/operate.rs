@@ -151,8 +151,8 @@ impl Keeper {
         };
         self.fence.epoch = row.epoch;
         self.hear_seq(row.seq);
-        // From here on the halt is over. A process that ends before the recovery is through halts
-        // again at its next start, and is told again.
+        // From here on the halt is over. The lane becomes this ledger's when it opens: a process that
+        // ends before that halts again at its next start, and is told again.
         self.accepted = true;
         self.begin_recovery(Cause::Operator);
         let mut row = row;

@@ -91,11 +91,13 @@ impl Keeper {
     async fn raise(&mut self) -> Result<(), Trouble> {
         let facts = self.parts.store.facts(self.lane).await?;
         if let Some(facts) = facts {
-            self.recovery.seen = match self.seen_coupons().await {
+            // Also of a server that changed or lost something: it may have forgotten what it knew,
+            // but what it still knows was once in the ledger.
+            self.recovery.seen = match self.parts.store.last_seen(self.lane).await {
                 Ok(seen) => seen,
-                Err(trouble @ (Trouble::Ledger(_) | Trouble::Store(_))) => return Err(trouble),
-                // A changed server says nothing of its coupons; the lane's numbers are compared.
-                Err(Trouble::Lost | Trouble::Recover(_) | Trouble::Halt(_)) => Vec::new(),
+                // The lane hash went or moved on just now.
+                Err(StoreError::LaneNotReady { .. }) => Vec::new(),
+                Err(error) => return Err(Trouble::from(error)),
             };
             self.check_set_back(&facts).await?;
             let seen = std::mem::take(&mut self.recovery.seen);
@@ -252,6 +254,8 @@ impl Keeper {
             LaneWrite::Refused(row) => return Err(self.refused_by(row.halted)),
         };
         self.hear_seq(row.seq);
+        // Only the operator's word makes a lane of another ledger this one's.
+        let adopt = self.accepted.then(|| self.parts.ledger.identity().id);
         let opened = self
             .parts
             .store
@@ -261,6 +265,7 @@ impl Keeper {
                 &self.recovery.known,
                 &self.recovery.retired,
                 self.seq,
+                adopt,
             )
             .await;
         match opened {

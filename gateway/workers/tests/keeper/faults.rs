@@ -203,46 +203,6 @@ fn a_stale_report_is_ignored() {
 }
 
 #[test]
-fn a_ledger_that_was_set_back_halts_until_an_operator_decides() {
-    let mut world = World::new();
-    world.open();
-    let coupon = world.publish(Some(100), "ledger");
-    assert_eq!(world.sell(coupon, 0..5), 5);
-    world.run(100);
-    let backup = world.ledger.snapshot();
-    assert_eq!(world.sell(coupon, 5..30), 25);
-    world.run(100);
-    world.ledger.restore(&backup);
-    // What the backup does not know is lost by the operator's decision, not by ours.
-    world.told.clear();
-    world.forget_numbers();
-    world.crash();
-    world.run(1_000);
-    let status = world.status();
-    assert_eq!(status.phase, PhaseName::Halted);
-    assert!(status.halted.unwrap().contains("set back"));
-    assert!(world.row().halted.is_some());
-    assert!(matches!(
-        world.claim(coupon, 77),
-        Err(StoreError::LaneNotReady { .. })
-    ));
-    world.crash();
-    world.run(1_000);
-    assert_eq!(
-        world.status().phase,
-        PhaseName::Halted,
-        "also after a restart"
-    );
-    now(world.keeper.accept_ledger()).unwrap();
-    world.run(1_000);
-    assert_eq!(world.status().phase, PhaseName::Open);
-    assert_eq!(world.row().halted, None);
-    // The five rows stand; all else is sold once.
-    world.sell(coupon, 100..300);
-    assert_eq!(world.rows(coupon).len(), 100);
-}
-
-#[test]
 fn a_conflict_is_set_aside_and_blocks_nobody() {
     let mut world = World::new();
     world.open();

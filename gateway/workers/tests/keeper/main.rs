@@ -13,4 +13,5 @@ mod gate;
 mod random;
 mod rush;
 mod serving;
+mod set_back;
 mod world;

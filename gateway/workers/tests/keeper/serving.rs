@@ -1,8 +1,11 @@
 //! A lane that nothing happens to.
 
-use sluice_claim::port::ClaimAnswer;
+use std::sync::atomic::Ordering;
+
+use sluice_claim::port::{ClaimAnswer, StoreError};
 use sluice_domain::change;
 use sluice_domain::id::Epoch;
+use sluice_hotstate::model::fault::ModelOp;
 use sluice_ledger::leases::Leases as _;
 use sluice_workers::keeper::{LowerOutcome, Next, PhaseName};
 use tokio::sync::oneshot;
@@ -151,4 +154,42 @@ fn an_ended_coupon_leaves_hot_state_after_retention() {
     world.hot.restart_keeping();
     world.run(2_000);
     assert_eq!(world.status().phase, PhaseName::Open);
+}
+
+/// "Sold out" is said for good only when nothing can come back any more.
+#[test]
+fn final_waits_for_every_lease_that_is_still_closing() {
+    let mut world = World::new();
+    world.open();
+    let coupon = world.publish(Some(24), "ledger");
+    world.run(2_000);
+    assert_eq!(world.stock(coupon).leased, 8);
+    // An entry that cannot be read stops the mark, and with it every closing.
+    let bad = world.status().mark.next();
+    world.gate.garble.store(bad.0, Ordering::SeqCst);
+    for shopper in 0..8 {
+        let granted = world.claim(coupon, shopper);
+        assert!(matches!(granted, Ok(ClaimAnswer::Granted(_))));
+    }
+    // The second lease, all that is left, does not arrive. It is given up, which takes until the
+    // mark moves.
+    let lost = StoreError::Unavailable {
+        reason: "the wire was cut".to_owned(),
+    };
+    world.hot.fail_next(ModelOp::InstallLease, lost);
+    for _look in 0..10 {
+        let told = world.claim(coupon, 50);
+        assert!(matches!(told, Ok(ClaimAnswer::NeedLease)), "{told:?}");
+        world.run(500);
+    }
+    assert_eq!(world.stock(coupon).unleased(), Some(0));
+    assert!(world.status().closing > 0);
+    // The operator gives the entry up: all of the second lease comes back, and the unit of the entry.
+    assert!(world.keeper.recover_now());
+    assert_eq!(world.sell(coupon, 50..90), 24 - 7);
+    assert_eq!(world.rows(coupon).len(), 24);
+    assert!(matches!(
+        world.claim(coupon, 99),
+        Ok(ClaimAnswer::SoldOut(_))
+    ));
 }

@@ -328,6 +328,17 @@ impl World {
         sold
     }
 
+    /// The process ends, and the next one finds another ledger, a new one.
+    pub(crate) fn swap_ledger(&mut self) {
+        let lanes = LaneCount::new(1).unwrap();
+        self.ledger = Arc::new(ModelLedger::with_seed(lanes, 1));
+        self.keys = HashKeys::derive(&self.ledger.identity().hash_key);
+        self.told.clear();
+        self.totals.clear();
+        self.forget_numbers();
+        self.crash();
+    }
+
     /// A ledger from a backup begins with lower numbers.
     pub(crate) fn forget_numbers(&mut self) {
         self.highest = (Epoch(0), 0);

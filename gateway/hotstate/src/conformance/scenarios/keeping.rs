@@ -1,7 +1,7 @@
 //! Stories about keepers, losses and recoveries.
 
 use sluice_claim::port::{ClaimAnswer, NotReady, StoreError};
-use sluice_domain::id::{EntryNumber, Epoch, KeeperNumber, LeaseNumber};
+use sluice_domain::id::{EntryNumber, Epoch, KeeperNumber, LeaseNumber, LedgerId};
 use sluice_domain::lane::LaneFence;
 
 use super::stage::{COUPON, Stage, ask, done, granted};
@@ -119,7 +119,7 @@ pub(super) async fn a_recovery_numbers_on_and_keeps_what_is_unsalvaged<H: Harnes
     let until = BEGIN.plus_millis(120_000);
     let installed = store.install(LANE, Epoch(2), &stage.published).await;
     installed.unwrap();
-    done(store.open(next, until, &[COUPON], &[], 1).await);
+    done(store.open(next, until, &[COUPON], &[], 1, None).await);
     store.learn_epoch(LANE, Epoch(2));
     let facts = stage.facts().await;
     assert_eq!(facts.mark, Some(EntryNumber(1)));
@@ -212,12 +212,68 @@ pub(super) async fn a_refusal_takes_back_its_own_entry_only<H: Harness>(harness:
     assert_eq!(refused, [(ask(1).claim_id, entry)]);
 }
 
+pub(super) async fn an_opening_gives_the_lane_to_another_ledger_only_when_told<H: Harness>(
+    harness: &H,
+) {
+    let mut stage = Stage::set(harness, limits(1, None, None)).await;
+    let store = stage.store();
+    let other = LedgerId([7; 16]);
+    let until = BEGIN.plus_millis(120_000);
+    for (epoch, adopt, owner) in [(2, None, LEDGER), (3, Some(other), other), (4, None, other)] {
+        stage.fence.epoch = Epoch(epoch);
+        let before = done(store.fence(stage.fence, other).await).facts.ledger_id;
+        assert_eq!(before, if epoch == 4 { other } else { LEDGER });
+        done(store.open(stage.fence, until, &[], &[], 1, adopt).await);
+        assert_eq!(stage.facts().await.ledger_id, owner, "epoch {epoch}");
+        // A repeat changes nothing, not even this.
+        done(
+            store
+                .open(stage.fence, until, &[], &[], 1, Some(LedgerId([8; 16])))
+                .await,
+        );
+        assert_eq!(stage.facts().await.ledger_id, owner, "epoch {epoch}");
+    }
+}
+
+pub(super) async fn a_changed_server_still_tells_what_it_saw<H: Harness>(harness: &H) {
+    let stage = Stage::set(harness, limits(1, None, None)).await;
+    stage.lease(4, 1, 5).await;
+    let store = stage.store();
+    let before = store.last_seen(LANE).await.unwrap();
+    let figures = store.figures(LANE, COUPON).await.unwrap();
+    assert_eq!(before.iter().collect::<Vec<_>>(), [&figures.unwrap()]);
+    assert_eq!(before[0].last_lease, LeaseNumber(4));
+    harness.fault(Fault::StepDownAndUp).await;
+    assert!(store.figures(LANE, COUPON).await.is_err());
+    assert!(store.coupons(LANE).await.is_err());
+    assert_eq!(store.last_seen(LANE).await.unwrap(), before);
+    let (lane, epoch) = (LANE, Epoch(1));
+    let key = ModelKey::Hydrated;
+    harness.fault(Fault::Lose { lane, epoch, key }).await;
+    assert_eq!(store.last_seen(LANE).await.unwrap(), before, "in part");
+    harness.fault(Fault::Flush).await;
+    let gone = store.last_seen(LANE).await.unwrap_err();
+    assert!(
+        matches!(
+            &gone,
+            StoreError::LaneNotReady {
+                reason: NotReady::Missing,
+                ..
+            }
+        ),
+        "{gone:?}"
+    );
+}
+
 pub(super) async fn a_halt_ends_with_a_higher_epoch<H: Harness>(harness: &H) {
     let mut stage = Stage::set(harness, limits(1, None, None)).await;
     let store = stage.store();
     done(store.halt(stage.fence).await);
     assert_eq!(stage.not_ready().await, NotReady::Halted);
-    let opened = store.open(stage.fence, BEGIN, &[], &[], 1).await.unwrap();
+    let opened = store
+        .open(stage.fence, BEGIN, &[], &[], 1, None)
+        .await
+        .unwrap();
     assert_eq!(opened, Fenced::NotReady(NotReady::Halted));
     let same = store.fence(stage.fence, LEDGER).await.unwrap();
     assert!(matches!(same, Fenced::Deposed { .. }), "{same:?}");

@@ -64,7 +64,14 @@ impl<'a, H: Harness> Stage<'a, H> {
         self.install(&Arc::clone(&self.published)).await;
         let opened = self
             .store()
-            .open(self.fence, BEGIN.plus_millis(120_000), &[COUPON], &[], 1)
+            .open(
+                self.fence,
+                BEGIN.plus_millis(120_000),
+                &[COUPON],
+                &[],
+                1,
+                None,
+            )
             .await;
         assert_eq!(opened.unwrap(), Fenced::Done(()));
         self.store().learn_epoch(LANE, self.fence.epoch);
