@@ -102,17 +102,17 @@ pub enum ConnectError {
 // === impl RedisSettings ===
 
 impl RedisSettings {
-    /// The defaults, for these servers.
+    /// The defaults, for these servers: those of `config/default.toml`, which a test compares.
     #[must_use]
     pub fn new(urls: Vec<String>) -> Self {
         Self {
             urls,
-            connections: 2,
-            connect_timeout: Duration::from_millis(100),
+            connections: 4,
+            connect_timeout: Duration::from_secs(1),
             claim_timeout: Duration::from_millis(150),
             response_timeout: Duration::from_millis(500),
-            in_flight_max: 1_024,
-            outbox_entries_max: 100_000,
+            in_flight_max: 256,
+            outbox_entries_max: 200_000,
             opens_delay: Duration::from_millis(1_200),
             filter_life: Duration::from_mins(10),
         }

@@ -124,11 +124,20 @@ fn the_control_plane_and_redis() {
         "control",
         &[("publish_deadline_ms", control.publish_deadline.as_millis())],
     );
-    // Of Redis only this: the crate's other defaults are those of its own tests, which have a server
-    // near and to themselves (fewer connections, less patience, more calls on each).
     let redis = RedisSettings::new(Vec::new());
     same(
         "hotstate",
-        &[("response_timeout_ms", redis.response_timeout.as_millis())],
+        &[
+            ("connections", redis.connections as u128),
+            ("connect_timeout_ms", redis.connect_timeout.as_millis()),
+            ("response_timeout_ms", redis.response_timeout.as_millis()),
+            ("in_flight_max", redis.in_flight_max as u128),
+            ("outbox_entries_max", redis.outbox_entries_max.into()),
+        ],
+    );
+    // One bound under two names: the call gives up when the claim that waits for it does.
+    same(
+        "claim",
+        &[("call_within_ms", redis.claim_timeout.as_millis())],
     );
 }
