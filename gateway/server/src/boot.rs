@@ -247,13 +247,7 @@ fn serve_data(
         "" => None,
         url => Some(Arc::new(SharedQuota::connect(url)?) as Arc<dyn QuotaSource>),
     };
-    let edge = Edge::new(
-        Arc::clone(engine),
-        Arc::clone(&identity),
-        settings.edge(),
-        quota,
-    )?;
-    data.spawn(reload_keys(identity, settings.key_reload()));
+    let edge = Edge::new(Arc::clone(engine), identity, settings.edge(), quota)?;
     let listener = data
         .block_on(TcpListener::bind(settings.data.listen))
         .with_context(|| format!("data.listen: cannot listen on {}", settings.data.listen))?;
@@ -350,19 +344,6 @@ fn watch_readiness(
             .collect();
         Some(format!("lanes that do not serve: {}", away.join(", ")))
     });
-}
-
-async fn reload_keys(identity: Arc<Identity>, every: std::time::Duration) {
-    let mut tick = tokio::time::interval(every);
-    loop {
-        tick.tick().await;
-        if let Err(error) = identity.reload() {
-            tracing::error!(
-                error = format!("{:#}", anyhow::Error::from(error)),
-                "a changed key file is not taken over; the keys read before stay in force"
-            );
-        }
-    }
 }
 
 fn runtime(name: &'static str, threads: usize) -> anyhow::Result<Runtime> {

@@ -212,6 +212,7 @@ impl Settings {
             trusted_proxies: self.data.trusted_proxies.clone(),
             access_log_one_in: self.data.access_log_one_in,
             limits: LimitSettings {
+            key_files_interval: Duration::from_millis(self.identity.reload_ms),
                 enabled: self.limits.enabled,
                 address: rate(self.limits.address_per_second, self.limits.address_burst),
                 user: rate(self.limits.user_per_second, self.limits.user_burst),
@@ -313,11 +314,6 @@ impl Settings {
     /// Who tokens are from and for.
     pub(crate) fn token_parties(&self) -> (&str, &str) {
         (&self.identity.issuer, &self.identity.audience)
-    }
-
-    /// How often the key files are looked at.
-    pub(crate) const fn key_reload(&self) -> Duration {
-        Duration::from_millis(self.identity.reload_ms)
     }
 
     /// The lanes of a ledger that is made now.

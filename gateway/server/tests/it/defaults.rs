@@ -73,6 +73,7 @@ fn the_edge() {
             ("leeway_s", identity.leeway_s.into()),
             ("pass_ttl_s", identity.pass_ttl_s.into()),
             ("token_cache_max", identity.token_cache_max as u128),
+            ("reload_ms", edge.key_files_interval.as_millis()),
         ],
     );
 }

@@ -10,8 +10,6 @@ use super::{Backend, Refused, Settings, refused};
 
 /// Most threads of one runtime; far above any machine, far below what a typing error asks for.
 const THREADS_MAX: usize = 1_024;
-/// Longest time that a wait or an interval may be set to, where nothing narrower is known: one hour.
-const WAIT_MS_MAX: u64 = 3_600_000;
 
 impl Settings {
     /// Refuses what each crate refuses, and what contradicts across sections.
@@ -92,12 +90,6 @@ impl Settings {
                 self.hotstate.response_timeout_ms,
                 1,
                 60_000,
-            ),
-            (
-                "identity.reload_ms",
-                self.identity.reload_ms,
-                100,
-                WAIT_MS_MAX,
             ),
         ] {
             if !(low..=high).contains(&value) {
@@ -182,6 +174,7 @@ fn rate_key(field: &str, rate: Rate) -> String {
     let part = if (1..=1_000_000).contains(&rate.per_second) {
         "burst"
     } else {
+        "key_files_interval" => "identity.reload_ms".to_owned(),
         "per_second"
     };
     format!("{field}_{part}")
