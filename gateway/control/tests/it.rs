@@ -7,6 +7,8 @@
 
 #[path = "it/audit.rs"]
 mod audit;
+#[path = "it/connections.rs"]
+mod connections;
 #[path = "it/coupons.rs"]
 mod coupons;
 #[path = "it/http.rs"]

@@ -278,10 +278,7 @@ fn serve_control(
     let thread = std::thread::Builder::new()
         .name("control".to_owned())
         .spawn(move || {
-            let served = runtime.block_on(control.serve(listener, until_stopped(stopped)));
-            if let Err(error) = served {
-                tracing::error!(%error, "the control plane ended");
-            }
+            runtime.block_on(control.serve(listener, until_stopped(stopped)));
             runtime.shutdown_background();
         })?;
     Ok((thread, address))

@@ -37,7 +37,7 @@ pub(crate) struct World {
     pub gateways: Arc<Caches>,
     pub admin: String,
     stop: Option<oneshot::Sender<()>>,
-    served: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
+    served: Option<tokio::task::JoinHandle<()>>,
 }
 
 /// Counts what gateways were told.
@@ -181,7 +181,7 @@ impl World {
     pub(crate) async fn stop(&mut self) {
         if let (Some(stop), Some(served)) = (self.stop.take(), self.served.take()) {
             let _already_gone = stop.send(());
-            served.await.unwrap().unwrap();
+            served.await.unwrap();
         }
     }
 

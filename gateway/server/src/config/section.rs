@@ -58,6 +58,8 @@ pub(crate) struct Data {
 pub(crate) struct Control {
     pub(crate) listen: SocketAddr,
     pub(crate) threads: usize,
+    connections_max: usize,
+    header_read_timeout_ms: u64,
     publish_deadline_ms: u64,
 }
 
@@ -210,9 +212,9 @@ impl Settings {
             drain_deadline: Duration::from_millis(self.data.drain_deadline_ms),
             cors_origins: self.data.cors_origins.clone(),
             trusted_proxies: self.data.trusted_proxies.clone(),
+            key_files_interval: Duration::from_millis(self.identity.reload_ms),
             access_log_one_in: self.data.access_log_one_in,
             limits: LimitSettings {
-            key_files_interval: Duration::from_millis(self.identity.reload_ms),
                 enabled: self.limits.enabled,
                 address: rate(self.limits.address_per_second, self.limits.address_burst),
                 user: rate(self.limits.user_per_second, self.limits.user_burst),
@@ -267,6 +269,8 @@ impl Settings {
     /// Settings of the control plane.
     pub(crate) fn control_settings(&self) -> ControlSettings {
         ControlSettings {
+            connections_max: self.control.connections_max,
+            header_read_timeout: Duration::from_millis(self.control.header_read_timeout_ms),
             publish_deadline: Duration::from_millis(self.control.publish_deadline_ms),
             ..ControlSettings::default()
         }

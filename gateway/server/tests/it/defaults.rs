@@ -123,7 +123,14 @@ fn the_control_plane_and_redis() {
     let control = ControlSettings::default();
     same(
         "control",
-        &[("publish_deadline_ms", control.publish_deadline.as_millis())],
+        &[
+            ("connections_max", control.connections_max as u128),
+            (
+                "header_read_timeout_ms",
+                control.header_read_timeout.as_millis(),
+            ),
+            ("publish_deadline_ms", control.publish_deadline.as_millis()),
+        ],
     );
     // Of Redis only this: the crate's other defaults are those of its own tests, which have a server
     // near and to themselves (fewer connections, less patience, more calls on each).

@@ -42,6 +42,12 @@ impl Settings {
         for (key, value, low, high) in [
             ("data.threads", self.data.threads, 0, THREADS_MAX),
             ("control.threads", self.control.threads, 1, THREADS_MAX),
+            (
+                "control.connections_max",
+                self.control.connections_max,
+                1,
+                1_000_000,
+            ),
             ("hotstate.connections", self.hotstate.connections, 1, 64),
             (
                 "hotstate.in_flight_max",
@@ -73,6 +79,12 @@ impl Settings {
     fn validate_waits(&self) -> Result<(), Refused> {
         for (key, value, low, high) in [
             ("data.drain_wait_ms", self.data.drain_wait_ms, 0, 60_000),
+            (
+                "control.header_read_timeout_ms",
+                self.control.header_read_timeout_ms,
+                10,
+                600_000,
+            ),
             (
                 "control.publish_deadline_ms",
                 self.control.publish_deadline_ms,
@@ -162,6 +174,7 @@ fn edge_key(field: &str, edge: &EdgeSettings) -> String {
         "limits.user" => rate_key(field, limits.user),
         "limits.device" => rate_key(field, limits.device),
         "limits.keys_max" => "limits.keys_max".to_owned(),
+        "key_files_interval" => "identity.reload_ms".to_owned(),
         field if field.contains("timeout") || field.contains("deadline") => {
             format!("data.{field}_ms")
         }
@@ -174,7 +187,6 @@ fn rate_key(field: &str, rate: Rate) -> String {
     let part = if (1..=1_000_000).contains(&rate.per_second) {
         "burst"
     } else {
-        "key_files_interval" => "identity.reload_ms".to_owned(),
         "per_second"
     };
     format!("{field}_{part}")
