@@ -25,6 +25,10 @@ mod openapi;
 mod publishing;
 #[path = "it/refusals.rs"]
 mod refusals;
+#[path = "it/schema.rs"]
+mod schema;
+#[path = "it/schemas.rs"]
+mod schemas;
 #[path = "it/system.rs"]
 mod system;
 #[path = "it/world.rs"]

@@ -7,6 +7,7 @@ use sluice_claim::port::StoreError;
 use sluice_domain::id::CouponId;
 use sluice_hotstate::model::fault::ModelOp;
 use sluice_ledger::LedgerError;
+use sluice_ledger::coupons::Coupons as _;
 use sluice_ledger::leases::Leases;
 use sluice_ledger::model::Fault;
 
@@ -85,8 +86,8 @@ async fn a_change_waits_for_a_recovery_and_is_part_of_it() {
 #[tokio::test]
 async fn an_install_does_not_count_if_the_epoch_rose_meanwhile() {
     let world = World::with(sluice_control::ControlSettings {
-        publish_deadline: Duration::from_secs(3),
-        lane_call_timeout: Duration::from_secs(1),
+        publish_deadline: Duration::from_secs(10),
+        lane_call_timeout: Duration::from_secs(5),
         ..quick()
     })
     .await;
@@ -94,14 +95,24 @@ async fn an_install_does_not_count_if_the_epoch_rose_meanwhile() {
     let path = world.draft(minimal()).await;
     let id = id_of(&path);
     let lane = world.keeper.lane_of(id);
-    // Each call of hot state takes a while; the epoch rises while the install is on its way.
-    world.hot.delay(Some(Duration::from_millis(150)));
+    // The install is on its way for a while; meanwhile a recovery begins that read the definitions
+    // before this one was saved: what arrives in the old epoch is lost with it.
+    world.hot.delay(Some(Duration::from_secs(1)));
     let publish = format!("{path}/publish");
     let (published, ()) = tokio::join!(world.post(&publish, Value::Null), async {
-        tokio::time::sleep(Duration::from_millis(60)).await;
-        world.keeper.recover(lane).await;
+        eventually("it is saved", async || {
+            world.ledger.coupon(id).await.unwrap().unwrap().revision.0 == 2
+        })
+        .await;
+        let begun = world.keeper.begin_recovery(lane).await;
+        world.hot.delay(None);
+        eventually("it arrives in the old epoch", async || {
+            in_force(&world, id).await == 2
+        })
+        .await;
+        let fence = world.keeper.fence_hot_state(begun).await;
+        world.keeper.open_bare(fence).await;
     });
-    world.hot.delay(None);
     published.expect(200);
     assert_eq!(
         in_force(&world, id).await,

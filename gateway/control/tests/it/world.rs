@@ -95,6 +95,9 @@ impl LaneOperator for Operators {
     }
 
     async fn release(&self, lane: LaneId) -> Result<(), OperatorError> {
+        if lane != LaneId(3) {
+            return Ok(());
+        }
         let reason = "another process keeps it".to_owned();
         Err(OperatorError::Unavailable { lane, reason })
     }
