@@ -15,6 +15,7 @@ use crate::idempotency::Running;
 use crate::port::{Clock, Gateways, LaneOperator};
 use crate::publish::Publisher;
 use crate::router;
+use crate::serving;
 use crate::session::KeyCache;
 use crate::settings::ControlSettings;
 
@@ -81,42 +82,18 @@ impl Control {
     /// Serves the admin API until `shutdown` is done, then lets requests and changes that are under
     /// way come to their end, within the drain's bound. Also works on what could not be put in
     /// force at once: beginning with everything that the ledger has and hot state has not.
-    ///
-    /// # Errors
-    /// When the listener fails.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> std::io::Result<()> {
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) {
         let (stop, stopped) = watch::channel(false);
         let publisher = Arc::clone(&self.app.publisher);
-        let retries = tokio::spawn({
-            let stopped = stopped.clone();
-            async move { publisher.run_retries(stopped).await }
-        });
+        let retries = tokio::spawn(async move { publisher.run_retries(stopped).await });
         let announce = async move {
             shutdown.await;
             // Nobody listens any more only where serving has ended by itself.
             let _unheard = stop.send(true);
         };
-        let serving = axum::serve(listener, self.router()).with_graceful_shutdown(announce);
-        let served = tokio::select! {
-            served = serving.into_future() => served,
-            () = self.drained_too_long(stopped) => {
-                tracing::warn!("requests were still open at the end of the drain");
-                Ok(())
-            }
-        };
+        serving::serve(listener, self.router(), &self.app.settings, announce).await;
         self.drain_changes().await;
         retries.abort();
-        served
-    }
-
-    async fn drained_too_long(&self, mut stopped: watch::Receiver<bool>) {
-        // A sender that is gone has stopped too.
-        drop(stopped.wait_for(|stop| *stop).await);
-        tokio::time::sleep(self.app.settings.drain_timeout).await;
     }
 
     /// Waits until no change is under way; clients may have left meanwhile.

@@ -64,7 +64,37 @@ pub(crate) const fn status_of(code: ReasonCode) -> StatusCode {
         | ReasonCode::Overloaded
         | ReasonCode::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
         // Codes of claims and checkout never reach this plane; one that does is a defect.
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+        ReasonCode::CodeNotAccepted
+        | ReasonCode::NotStarted
+        | ReasonCode::Expired
+        | ReasonCode::OutsideTimeWindow
+        | ReasonCode::Paused
+        | ReasonCode::SoldOut
+        | ReasonCode::UsageLimitReached
+        | ReasonCode::UserLimitReached
+        | ReasonCode::DeviceLimitReached
+        | ReasonCode::IpLimitReached
+        | ReasonCode::BudgetExhausted
+        | ReasonCode::HeldByOrder
+        | ReasonCode::LoginRequired
+        | ReasonCode::VerificationRequired
+        | ReasonCode::Blocked
+        | ReasonCode::NotOwner
+        | ReasonCode::NotEligible
+        | ReasonCode::MinSpendNotMet
+        | ReasonCode::QuantityNotMet
+        | ReasonCode::NoEligibleItems
+        | ReasonCode::ExcludedItemPresent
+        | ReasonCode::NotCombinable
+        | ReasonCode::Overshadowed
+        | ReasonCode::AlreadyApplied
+        | ReasonCode::AlreadyUsed
+        | ReasonCode::NoEffect
+        | ReasonCode::CurrencyMismatch
+        | ReasonCode::ChannelMismatch
+        | ReasonCode::PriceChanged
+        | ReasonCode::HoldExpired
+        | ReasonCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

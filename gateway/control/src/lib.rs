@@ -21,6 +21,7 @@ pub mod port;
 mod publish;
 mod rbac;
 mod router;
+mod serving;
 mod session;
 mod settings;
 

@@ -1,8 +1,8 @@
 //! The `OpenAPI` 3.1 document of this plane: paths from the handlers, shapes from here.
 //!
 //! The types below exist for their schemas only. The values that are answered are made by
-//! `sluice_domain::render` and by the handlers; a test holds both together by checking real answers
-//! against these schemas.
+//! `sluice_domain::render` and by the handlers; a test (`tests/it/schemas.rs`) holds both together by
+//! checking a real answer of every route against its schema.
 
 mod coupon;
 mod rest;

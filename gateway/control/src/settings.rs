@@ -5,6 +5,11 @@ use std::time::Duration;
 /// Limits and waits. All bounded; [`Default`] holds what `config/default.toml` documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ControlSettings {
+    /// Open connections, from 1. At the cap nothing is accepted; the kernel's backlog holds
+    /// newcomers.
+    pub connections_max: usize,
+    /// How long the head of a request may take, idle time on a kept connection included.
+    pub header_read_timeout: Duration,
     /// Largest request body in bytes.
     pub body_bytes_max: usize,
     /// Longest time for a body to arrive.
@@ -42,6 +47,8 @@ pub struct ControlSettings {
 impl Default for ControlSettings {
     fn default() -> Self {
         Self {
+            connections_max: 256,
+            header_read_timeout: Duration::from_secs(5),
             body_bytes_max: 1 << 20,
             body_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),

@@ -7,6 +7,8 @@
 
 #[path = "it/audit.rs"]
 mod audit;
+#[path = "it/connections.rs"]
+mod connections;
 #[path = "it/coupons.rs"]
 mod coupons;
 #[path = "it/http.rs"]
@@ -23,6 +25,10 @@ mod openapi;
 mod publishing;
 #[path = "it/refusals.rs"]
 mod refusals;
+#[path = "it/schema.rs"]
+mod schema;
+#[path = "it/schemas.rs"]
+mod schemas;
 #[path = "it/system.rs"]
 mod system;
 #[path = "it/world.rs"]

@@ -62,7 +62,8 @@ pub struct Identity {
     tokens: ArcSwap<KeySet>,
     passes: ArcSwap<PassKeys>,
     cache: TokenCache,
-    /// What the files held when they were last read, whether or not it could be used.
+    /// What the files held when they were last read, whether or not it could be used. Held while
+    /// they are read again, so that an older reading never replaces a newer one.
     seen: Mutex<FilesSeen>,
 }
 
@@ -140,9 +141,11 @@ pub enum IdentityError {
     },
 }
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug)]
 struct FilesSeen {
+    /// Absent where the file could not be read.
     jwks: Option<blake3::Hash>,
+    /// Likewise.
     passes: Option<blake3::Hash>,
 }
 
@@ -265,35 +268,20 @@ impl Identity {
     ///
     /// # Errors
     /// When a changed file cannot be used. The keys in force stay, and the same broken content is
-    /// reported once only.
+    /// reported once only, as is a file that is away: the next call goes on to the other file.
     pub fn reload(&self) -> Result<(), IdentityError> {
-        let jwks = read(&self.settings.jwks_file)?;
-        let passes = read(&self.settings.pass_keys_file)?;
-        let (jwks_hash, passes_hash) = (blake3::hash(&jwks), blake3::hash(&passes));
-        let seen = {
-            let mut guard = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = *guard;
-            *guard = FilesSeen {
-                jwks: Some(jwks_hash),
-                passes: Some(passes_hash),
-            };
-            before
-        };
-        let mut first_error = None;
-        if seen.jwks != Some(jwks_hash) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        reread(&self.settings.jwks_file, &mut seen.jwks, |text| {
             let generation = self.tokens.load().generation() + 1;
-            match parse_key_set(&self.settings, &jwks, generation) {
-                Ok(keys) => self.tokens.store(Arc::new(keys)),
-                Err(error) => first_error = Some(error),
-            }
-        }
-        if seen.passes != Some(passes_hash) {
-            match parse_pass_keys(&self.settings, &passes) {
-                Ok(keys) => self.passes.store(Arc::new(keys)),
-                Err(error) => first_error = first_error.or(Some(error)),
-            }
-        }
-        first_error.map_or(Ok(()), Err)
+            let keys = parse_key_set(&self.settings, text, generation)?;
+            self.tokens.store(Arc::new(keys));
+            Ok(())
+        })?;
+        reread(&self.settings.pass_keys_file, &mut seen.passes, |text| {
+            self.passes
+                .store(Arc::new(parse_pass_keys(&self.settings, text)?));
+            Ok(())
+        })
     }
 
     /// The service's time, as the clock handed in tells it.
@@ -340,6 +328,31 @@ fn parse_pass_keys(settings: &IdentitySettings, text: &[u8]) -> Result<PassKeys,
         path: settings.pass_keys_file.clone(),
         source,
     })
+}
+
+/// Reads a file again and takes its keys over where they are not those of the last reading.
+fn reread(
+    path: &Path,
+    seen: &mut Option<blake3::Hash>,
+    take_over: impl FnOnce(&[u8]) -> Result<(), IdentityError>,
+) -> Result<(), IdentityError> {
+    let text = match read(path) {
+        Ok(text) => text,
+        // Reported when it went away; the keys in force stay.
+        Err(_still_away) if seen.is_none() => return Ok(()),
+        Err(away) => {
+            *seen = None;
+            return Err(away);
+        }
+    };
+    let hash = blake3::hash(&text);
+    if *seen == Some(hash) {
+        return Ok(());
+    }
+    *seen = Some(hash);
+    take_over(&text)?;
+    tracing::info!(path = %path.display(), "the keys of a changed file are in force");
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {

@@ -39,6 +39,8 @@ pub struct EdgeSettings {
     pub cors_origins: Vec<String>,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How often the key files of identity are looked at. A rotation overlaps for minutes at least.
+    pub key_files_interval: Duration,
     /// Request limits.
     pub limits: LimitSettings,
     /// One request in so many is logged; 0 logs none. Defects are always logged.
@@ -108,6 +110,7 @@ impl Default for EdgeSettings {
             streams_per_connection_max: 64,
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            key_files_interval: Duration::from_secs(1),
             limits: LimitSettings::default(),
             access_log_one_in: 1_000,
             vectored_writes: false,
@@ -146,6 +149,7 @@ impl EdgeSettings {
             ("header_read_timeout", self.header_read_timeout),
             ("body_timeout", self.body_timeout),
             ("drain_deadline", self.drain_deadline),
+            ("key_files_interval", self.key_files_interval),
             ("limits.sweep_interval", self.limits.sweep_interval),
         ] {
             if time < Duration::from_millis(10) || time > Duration::from_secs(600) {

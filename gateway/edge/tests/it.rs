@@ -8,6 +8,7 @@ mod it {
     mod connections;
     mod harness;
     mod http2;
+    mod http2_attacks;
     mod identity;
     mod limits;
 }

@@ -247,13 +247,7 @@ fn serve_data(
         "" => None,
         url => Some(Arc::new(SharedQuota::connect(url)?) as Arc<dyn QuotaSource>),
     };
-    let edge = Edge::new(
-        Arc::clone(engine),
-        Arc::clone(&identity),
-        settings.edge(),
-        quota,
-    )?;
-    data.spawn(reload_keys(identity, settings.key_reload()));
+    let edge = Edge::new(Arc::clone(engine), identity, settings.edge(), quota)?;
     let listener = data
         .block_on(TcpListener::bind(settings.data.listen))
         .with_context(|| format!("data.listen: cannot listen on {}", settings.data.listen))?;
@@ -284,10 +278,7 @@ fn serve_control(
     let thread = std::thread::Builder::new()
         .name("control".to_owned())
         .spawn(move || {
-            let served = runtime.block_on(control.serve(listener, until_stopped(stopped)));
-            if let Err(error) = served {
-                tracing::error!(%error, "the control plane ended");
-            }
+            runtime.block_on(control.serve(listener, until_stopped(stopped)));
             runtime.shutdown_background();
         })?;
     Ok((thread, address))
@@ -350,19 +341,6 @@ fn watch_readiness(
             .collect();
         Some(format!("lanes that do not serve: {}", away.join(", ")))
     });
-}
-
-async fn reload_keys(identity: Arc<Identity>, every: std::time::Duration) {
-    let mut tick = tokio::time::interval(every);
-    loop {
-        tick.tick().await;
-        if let Err(error) = identity.reload() {
-            tracing::error!(
-                error = format!("{:#}", anyhow::Error::from(error)),
-                "a changed key file is not taken over; the keys read before stay in force"
-            );
-        }
-    }
 }
 
 fn runtime(name: &'static str, threads: usize) -> anyhow::Result<Runtime> {

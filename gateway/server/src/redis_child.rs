@@ -191,9 +191,11 @@ fn keep_running(purpose: Purpose, folder: &Path, socket: &Path, shared: &Shared)
                 if stopping {
                     return;
                 }
+                // "signal: 9 (SIGKILL)", "exit status: 1" …
+                let how = ended.map_or_else(|error| error.to_string(), |how| how.to_string());
                 tracing::warn!(
                     redis = purpose.name(),
-                    status = ?ended,
+                    how,
                     "redis-server ended; starting it again"
                 );
             }

@@ -393,7 +393,8 @@ async fn claims_are_listed_by_ticket_in_pages() {
     assert_eq!(item["ticket"], 1);
     assert_eq!(item["version"], 1);
     assert_eq!(item["status"], "usable");
-    assert!(item["claim_id"].as_str().unwrap().starts_with('0') || item["claim_id"].is_string());
+    let claim_id: sluice_domain::id::ClaimId = item["claim_id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(claim_id.coupon(), id);
     let cursor = first["next_cursor"].as_str().unwrap();
     let rest = world
         .get(&format!("{claims}?limit=3&cursor={cursor}"))

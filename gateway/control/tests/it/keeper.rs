@@ -64,9 +64,18 @@ impl Keeper {
 
     /// The first steps of a recovery: the lane serves nothing from here on.
     pub(crate) async fn fence_off(&self, lane: LaneId) -> LaneFence {
+        let fence = self.begin_recovery(lane).await;
+        self.fence_hot_state(fence).await
+    }
+
+    /// The very first step: the ledger has the next epoch, and hot state does not know yet.
+    pub(crate) async fn begin_recovery(&self, lane: LaneId) -> LaneFence {
         let fence = self.fence(lane).await;
-        let row = done(self.ledger.raise_epoch(fence).await.unwrap());
-        let fence = fence_of(&row);
+        fence_of(&done(self.ledger.raise_epoch(fence).await.unwrap()))
+    }
+
+    /// The step after it.
+    pub(crate) async fn fence_hot_state(&self, fence: LaneFence) -> LaneFence {
         let ledger = self.ledger.identity().id;
         let fenced = self.hot.fence(fence, ledger).await.unwrap();
         assert!(matches!(fenced, Fenced::Done(_)), "{fenced:?}");

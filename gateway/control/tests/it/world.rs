@@ -37,7 +37,7 @@ pub(crate) struct World {
     pub gateways: Arc<Caches>,
     pub admin: String,
     stop: Option<oneshot::Sender<()>>,
-    served: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
+    served: Option<tokio::task::JoinHandle<()>>,
 }
 
 /// Counts what gateways were told.
@@ -95,6 +95,9 @@ impl LaneOperator for Operators {
     }
 
     async fn release(&self, lane: LaneId) -> Result<(), OperatorError> {
+        if lane != LaneId(3) {
+            return Ok(());
+        }
         let reason = "another process keeps it".to_owned();
         Err(OperatorError::Unavailable { lane, reason })
     }
@@ -181,7 +184,7 @@ impl World {
     pub(crate) async fn stop(&mut self) {
         if let (Some(stop), Some(served)) = (self.stop.take(), self.served.take()) {
             let _already_gone = stop.send(());
-            served.await.unwrap().unwrap();
+            served.await.unwrap();
         }
     }
 

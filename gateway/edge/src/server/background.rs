@@ -1,7 +1,6 @@
 //! What goes on beside requests: key files, forgotten subjects, slices of shared quotas.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
@@ -9,9 +8,6 @@ use tokio::time::MissedTickBehavior;
 use super::Edge;
 use crate::claims::Claims;
 use crate::limits::slice::{QuotaSource, SliceAsk};
-
-/// How often key files are looked at. A rotation overlaps for minutes at least.
-const KEY_FILES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The background work of one process, before it is started.
 pub(super) struct Background {
@@ -37,7 +33,7 @@ impl Background {
 }
 
 async fn keep_house<C: Claims>(edge: Arc<Edge<C>>, mut draining: watch::Receiver<bool>) {
-    let mut keys = tokio::time::interval(KEY_FILES_INTERVAL);
+    let mut keys = tokio::time::interval(edge.settings.key_files_interval);
     let mut sweep = tokio::time::interval(edge.settings.limits.sweep_interval);
     keys.set_missed_tick_behavior(MissedTickBehavior::Delay);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);

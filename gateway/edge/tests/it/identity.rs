@@ -255,7 +255,7 @@ async fn a_pass_altered_anywhere_is_none() {
 
 #[tokio::test]
 async fn keys_rotate_under_load_without_a_failure() {
-    let server = Arc::new(Server::start(settings()).await);
+    let server = Arc::new(Server::start(by_hand()).await);
     let next_folder = server.path("next");
     let next_keys = generate_dev_keys(&next_folder).unwrap();
     let next = Arc::new(signer_of(&next_keys));
@@ -328,7 +328,9 @@ async fn keys_rotate_under_load_without_a_failure() {
 
 #[tokio::test]
 async fn changed_files_are_taken_over_by_themselves() {
-    let server = Server::start(settings()).await;
+    let mut settings = settings();
+    settings.key_files_interval = std::time::Duration::from_millis(20);
+    let server = Server::start(settings).await;
     let next = generate_dev_keys(&server.path("next")).unwrap();
     let token = signer_of(&next)
         .sign_token(&shopper("ann"), NOW_S + 60)
@@ -342,6 +344,41 @@ async fn changed_files_are_taken_over_by_themselves() {
     tokio::time::timeout(std::time::Duration::from_secs(20), accepted)
         .await
         .expect("the file is polled");
+}
+
+#[tokio::test]
+async fn a_file_that_is_away_or_broken_is_reported_once_and_holds_nothing_back() {
+    let server = Server::start(by_hand()).await;
+    let next = generate_dev_keys(&server.path("next")).unwrap();
+    let signer = signer_of(&next);
+    let token = signer.sign_token(&shopper("ann"), NOW_S + 60).unwrap();
+    let pass = signer.sign_pass(&shopper("ann"), NOW_S + 60).unwrap();
+    std::fs::remove_file(&server.keys.jwks).unwrap();
+    std::fs::copy(&next.pass_keys, &server.keys.pass_keys).unwrap();
+    let away = server.identity.reload().unwrap_err();
+    assert!(away.to_string().contains("cannot be read"), "{away}");
+    assert!(server.identity.verify(&server.token("ann")).is_ok());
+    server.identity.reload().expect("said before");
+    assert!(server.identity.verify(&pass).is_ok(), "the other file's");
+    std::fs::write(&server.keys.jwks, "{}").unwrap();
+    server.identity.reload().unwrap_err();
+    server.identity.reload().expect("said before");
+    std::fs::copy(&next.jwks, &server.keys.jwks).unwrap();
+    server.identity.reload().unwrap();
+    assert!(server.identity.verify(&token).is_ok());
+    // Away again and back: nothing has changed, and nothing is lost.
+    std::fs::remove_file(&server.keys.jwks).unwrap();
+    server.identity.reload().unwrap_err();
+    std::fs::copy(&next.jwks, &server.keys.jwks).unwrap();
+    server.identity.reload().unwrap();
+    assert!(server.identity.verify(&token).is_ok());
+}
+
+/// Settings under which key files are read when a test says so, and not besides.
+fn by_hand() -> sluice_edge::settings::EdgeSettings {
+    let mut settings = settings();
+    settings.key_files_interval = std::time::Duration::from_secs(600);
+    settings
 }
 
 #[test]

@@ -21,6 +21,10 @@ pub struct ServerFacts {
     pub is_primary: bool,
     /// `maxmemory-policy`.
     pub maxmemory_policy: String,
+    /// `maxmemory` in bytes; 0 is no limit.
+    pub maxmemory_bytes: u64,
+    /// `used_memory` in bytes.
+    pub used_memory_bytes: u64,
     /// Whether it writes an append-only file.
     pub appendonly: bool,
     /// `appendfsync`; `None` where the server does not let its configuration be read.
@@ -35,6 +39,14 @@ pub enum ServerProblem {
     Evicting {
         /// The policy.
         policy: String,
+    },
+    /// It refuses every write, as it should; nobody can claim until it has room.
+    #[error("it is out of memory: {used_bytes} bytes used, maxmemory is {max_bytes}; raise it")]
+    OutOfMemory {
+        /// Bytes used.
+        used_bytes: u64,
+        /// Bytes allowed.
+        max_bytes: u64,
     },
     /// It is too old for the scripts.
     #[error("redis {version} is too old; 7.0 or newer is needed")]
@@ -61,6 +73,12 @@ impl ServerFacts {
         if self.maxmemory_policy != "noeviction" {
             problems.push(ServerProblem::Evicting {
                 policy: self.maxmemory_policy.clone(),
+            });
+        }
+        if self.maxmemory_bytes > 0 && self.used_memory_bytes > self.maxmemory_bytes {
+            problems.push(ServerProblem::OutOfMemory {
+                used_bytes: self.used_memory_bytes,
+                max_bytes: self.maxmemory_bytes,
             });
         }
         let mut parts = self
@@ -152,6 +170,9 @@ async fn ask(link: &Link) -> Result<ServerFacts, StoreError> {
         version: field("redis_version"),
         is_primary: field("role") == "master",
         maxmemory_policy: field("maxmemory_policy"),
+        // A server that does not say has no limit that we could warn of.
+        maxmemory_bytes: field("maxmemory").parse().unwrap_or(0),
+        used_memory_bytes: field("used_memory").parse().unwrap_or(0),
         appendonly: field("aof_enabled") == "1",
         appendfsync,
     })

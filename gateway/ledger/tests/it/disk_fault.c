@@ -2,7 +2,7 @@
  * as long as a file of the fault's name stands in the folder that SLUICE_DISK_FAULTS names.
  *   full      writes fail with ENOSPC
  *   sync      fsync and fdatasync fail with EIO
- *   read_only opening for writing fails with EROFS
+ *   read_only opening for writing and writes fail with EROFS
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -45,16 +45,20 @@ static int fails(int fd, const char *fault, int error) {
 
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
+static int no_write(int fd) {
+  return fails(fd, "full", ENOSPC) || fails(fd, "read_only", EROFS);
+}
+
 ssize_t write(int fd, const void *from, size_t size) {
-  return fails(fd, "full", ENOSPC) ? -1 : NEXT(write)(fd, from, size);
+  return no_write(fd) ? -1 : NEXT(write)(fd, from, size);
 }
 
 ssize_t pwrite(int fd, const void *from, size_t size, off_t at) {
-  return fails(fd, "full", ENOSPC) ? -1 : NEXT(pwrite)(fd, from, size, at);
+  return no_write(fd) ? -1 : NEXT(pwrite)(fd, from, size, at);
 }
 
 ssize_t pwrite64(int fd, const void *from, size_t size, off64_t at) {
-  return fails(fd, "full", ENOSPC) ? -1 : NEXT(pwrite64)(fd, from, size, at);
+  return no_write(fd) ? -1 : NEXT(pwrite64)(fd, from, size, at);
 }
 
 int fsync(int fd) { return fails(fd, "sync", EIO) ? -1 : NEXT(fsync)(fd); }

@@ -58,6 +58,8 @@ pub(crate) struct Data {
 pub(crate) struct Control {
     pub(crate) listen: SocketAddr,
     pub(crate) threads: usize,
+    connections_max: usize,
+    header_read_timeout_ms: u64,
     publish_deadline_ms: u64,
 }
 
@@ -210,6 +212,7 @@ impl Settings {
             drain_deadline: Duration::from_millis(self.data.drain_deadline_ms),
             cors_origins: self.data.cors_origins.clone(),
             trusted_proxies: self.data.trusted_proxies.clone(),
+            key_files_interval: Duration::from_millis(self.identity.reload_ms),
             access_log_one_in: self.data.access_log_one_in,
             limits: LimitSettings {
                 enabled: self.limits.enabled,
@@ -266,6 +269,8 @@ impl Settings {
     /// Settings of the control plane.
     pub(crate) fn control_settings(&self) -> ControlSettings {
         ControlSettings {
+            connections_max: self.control.connections_max,
+            header_read_timeout: Duration::from_millis(self.control.header_read_timeout_ms),
             publish_deadline: Duration::from_millis(self.control.publish_deadline_ms),
             ..ControlSettings::default()
         }
@@ -313,11 +318,6 @@ impl Settings {
     /// Who tokens are from and for.
     pub(crate) fn token_parties(&self) -> (&str, &str) {
         (&self.identity.issuer, &self.identity.audience)
-    }
-
-    /// How often the key files are looked at.
-    pub(crate) const fn key_reload(&self) -> Duration {
-        Duration::from_millis(self.identity.reload_ms)
     }
 
     /// The lanes of a ledger that is made now.

@@ -3,7 +3,7 @@
 use crate::process::{Place, QUICK, run, sluice, text};
 
 /// A bad file, the line that must be named, and words that must be there.
-const BAD: [(&str, usize, &[&str]); 55] = [
+const BAD: [(&str, usize, &[&str]); 57] = [
     // Typing errors in names.
     (
         "dataa_dir = \"x\"",
@@ -129,6 +129,16 @@ const BAD: [(&str, usize, &[&str]); 55] = [
     ),
     ("[data]\nthreads = 100000", 2, &["`data.threads`", "1024"]),
     ("[control]\nthreads = 0", 2, &["`control.threads`"]),
+    (
+        "[control]\nconnections_max = 0",
+        2,
+        &["`control.connections_max`"],
+    ),
+    (
+        "[control]\nheader_read_timeout_ms = 0",
+        2,
+        &["`control.header_read_timeout_ms`"],
+    ),
     (
         "[control]\npublish_deadline_ms = 0",
         2,

@@ -73,6 +73,7 @@ fn the_edge() {
             ("leeway_s", identity.leeway_s.into()),
             ("pass_ttl_s", identity.pass_ttl_s.into()),
             ("token_cache_max", identity.token_cache_max as u128),
+            ("reload_ms", edge.key_files_interval.as_millis()),
         ],
     );
 }
@@ -122,7 +123,14 @@ fn the_control_plane_and_redis() {
     let control = ControlSettings::default();
     same(
         "control",
-        &[("publish_deadline_ms", control.publish_deadline.as_millis())],
+        &[
+            ("connections_max", control.connections_max as u128),
+            (
+                "header_read_timeout_ms",
+                control.header_read_timeout.as_millis(),
+            ),
+            ("publish_deadline_ms", control.publish_deadline.as_millis()),
+        ],
     );
     let redis = RedisSettings::new(Vec::new());
     same(

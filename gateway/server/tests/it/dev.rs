@@ -63,6 +63,44 @@ fn the_ready_line_is_the_contract_and_secrets_are_the_owners() {
 }
 
 #[test]
+fn the_demo_prints_addresses_that_answer() {
+    let place = Place::new();
+    let config = place.config(crate::process::QUICK);
+    let data = place.data();
+    let data = data.to_str().unwrap();
+    let config = config.to_str().unwrap();
+    let server = place.start(&["dev", "--demo", "--data-dir", data, "--config", config]);
+    let text = wait_for("the demo's lines", 30, || {
+        let log = server.log();
+        log.contains("And to be sure").then_some(log)
+    });
+    let printed = text.split_once("Sluice is up.").unwrap().1;
+    let mut answered = 0;
+    for word in printed.split([' ', ')', ';', '\n']) {
+        let Some((host, path)) = word
+            .strip_prefix("http://")
+            .and_then(|rest| rest.split_once('/'))
+        else {
+            continue;
+        };
+        if path.ends_with("/claims") {
+            continue;
+        }
+        let key = format!("Bearer {}", server.admin_key());
+        let headers = [("authorization", &*key)];
+        let (url, path) = (format!("http://{host}"), format!("/{path}"));
+        // Whoever pastes them has waited for a moment; here the lanes may still be opening.
+        wait_for(word, 30, || {
+            let said = crate::http::call(&url, "GET", &path, &headers, "").unwrap();
+            assert_ne!(said.status, 404, "{word}: {said:?}");
+            (said.status == 200).then_some(())
+        });
+        answered += 1;
+    }
+    assert_eq!(answered, 5, "{printed}");
+}
+
+#[test]
 fn a_killed_parent_takes_its_redis_with_it() {
     let place = Place::new();
     let limited = crate::process::QUICK.replace("enabled = false", "enabled = true");

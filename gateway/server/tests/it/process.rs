@@ -52,6 +52,15 @@ pub(crate) fn sluice(arguments: &[&str]) -> Command {
     command
 }
 
+/// A command whose disk fails as `shim` is told in `faults`.
+fn shimmed(arguments: &[&str], shim: &Path, faults: &Path) -> Command {
+    let mut command = sluice(arguments);
+    command
+        .env("LD_PRELOAD", shim)
+        .env("SLUICE_DISK_FAULTS", faults);
+    command
+}
+
 /// Runs a command to its end.
 pub(crate) fn run(arguments: &[&str]) -> Output {
     sluice(arguments).output().unwrap()
@@ -101,20 +110,26 @@ impl Place {
         ])
     }
 
-    /// `sluice serve` with the quick settings on this Redis. The admin key is made first.
+    /// `sluice serve` with the quick settings on this Redis.
     pub(crate) fn serve(&self, redis_url: &str) -> Running {
-        self.serve_as(self.serve_config(redis_url))
+        let config = self.serve_config(redis_url);
+        self.serve_with(&std::fs::read_to_string(config).unwrap())
     }
 
     /// As [`serve`](Self::serve), with waits that a busy machine does not use up.
     pub(crate) fn serve_patiently(&self, redis_url: &str) -> Running {
         let config = self.serve_config(redis_url);
         let text = std::fs::read_to_string(&config).unwrap();
-        let timeout = "[hotstate]\nresponse_timeout_ms = 2000\n";
-        self.serve_as(self.config(&(text.replace("[hotstate]\n", timeout) + PATIENT)))
+        let timeout = "[hotstate]
+response_timeout_ms = 2000
+";
+        self.serve_with(&(text.replace("[hotstate]
+", timeout) + PATIENT))
     }
 
-    fn serve_as(&self, config: PathBuf) -> Running {
+    /// `sluice serve` with this configuration. The admin key is made first.
+    pub(crate) fn serve_with(&self, text_of_config: &str) -> Running {
+        let config = self.config(text_of_config);
         let config = config.to_str().unwrap();
         let key_file = self.folder.path().join("admin.key");
         if !key_file.exists() {
@@ -145,13 +160,16 @@ impl Place {
             "{}",
             crate::process::text(&made.stderr)
         );
-        let mut command = sluice(&["serve", "--config", config]);
-        command
-            .env("LD_PRELOAD", shim)
-            .env("SLUICE_DISK_FAULTS", faults);
-        let mut running = self.spawn(command);
+        let mut running = self.spawn(shimmed(&["serve", "--config", config], shim, faults));
         running.ready["admin_key"] = json!(crate::process::text(&made.stdout).trim());
         running
+    }
+
+    /// The same with the configuration that is there, where it is expected not to start.
+    pub(crate) fn try_serve_shimmed(&self, shim: &Path, faults: &Path) -> Output {
+        let config = self.folder.path().join("sluice.toml");
+        let arguments = ["serve", "--config", config.to_str().unwrap()];
+        shimmed(&arguments, shim, faults).output().unwrap()
     }
 
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {

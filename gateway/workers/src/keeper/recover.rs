@@ -59,8 +59,13 @@ enum Stage {
 impl Keeper {
     /// Stops serving: a recovery from its first step on.
     pub(super) fn begin_recovery(&mut self, cause: Cause) {
-        tracing::warn!(lane = %self.lane, epoch = %self.fence.epoch, cause = cause.label(),
-            "the lane is recovered");
+        if cause == Cause::FirstOpening {
+            // Nothing was lost: the start of a new system is no alarm.
+            tracing::info!(lane = %self.lane, "the lane is opened for the first time");
+        } else {
+            tracing::warn!(lane = %self.lane, epoch = %self.fence.epoch, cause = cause.label(),
+                "the lane is not served until it is recovered");
+        }
         self.parts.board.close(self.lane);
         self.recovery = Recovery {
             cause: Some(cause),

@@ -24,7 +24,7 @@ pub(crate) fn present(ready: &Ready, folder: &DataDir) -> anyhow::Result<()> {
          Sluice is up.\n\
          \n\
          data plane     {data}\n\
-         admin API      {control}   (openapi: {control}/admin/v1/openapi.json)\n\
+         admin API      {control}   (OpenAPI: {control}/openapi.json)\n\
          ops            {ops}/metrics  {ops}/readyz\n\
          admin key      {key}\n\
          data folder    {folder}\n\

@@ -10,8 +10,6 @@ use super::{Backend, Refused, Settings, refused};
 
 /// Most threads of one runtime; far above any machine, far below what a typing error asks for.
 const THREADS_MAX: usize = 1_024;
-/// Longest time that a wait or an interval may be set to, where nothing narrower is known: one hour.
-const WAIT_MS_MAX: u64 = 3_600_000;
 
 impl Settings {
     /// Refuses what each crate refuses, and what contradicts across sections.
@@ -44,6 +42,12 @@ impl Settings {
         for (key, value, low, high) in [
             ("data.threads", self.data.threads, 0, THREADS_MAX),
             ("control.threads", self.control.threads, 1, THREADS_MAX),
+            (
+                "control.connections_max",
+                self.control.connections_max,
+                1,
+                1_000_000,
+            ),
             ("hotstate.connections", self.hotstate.connections, 1, 64),
             (
                 "hotstate.in_flight_max",
@@ -76,6 +80,12 @@ impl Settings {
         for (key, value, low, high) in [
             ("data.drain_wait_ms", self.data.drain_wait_ms, 0, 60_000),
             (
+                "control.header_read_timeout_ms",
+                self.control.header_read_timeout_ms,
+                10,
+                600_000,
+            ),
+            (
                 "control.publish_deadline_ms",
                 self.control.publish_deadline_ms,
                 1,
@@ -92,12 +102,6 @@ impl Settings {
                 self.hotstate.response_timeout_ms,
                 1,
                 60_000,
-            ),
-            (
-                "identity.reload_ms",
-                self.identity.reload_ms,
-                100,
-                WAIT_MS_MAX,
             ),
         ] {
             if !(low..=high).contains(&value) {
@@ -170,6 +174,7 @@ fn edge_key(field: &str, edge: &EdgeSettings) -> String {
         "limits.user" => rate_key(field, limits.user),
         "limits.device" => rate_key(field, limits.device),
         "limits.keys_max" => "limits.keys_max".to_owned(),
+        "key_files_interval" => "identity.reload_ms".to_owned(),
         field if field.contains("timeout") || field.contains("deadline") => {
             format!("data.{field}_ms")
         }
