@@ -4,7 +4,13 @@
 //! the kernel sends it TERM when its parent is gone, also after a `kill -9`. That signal fires when
 //! the *thread* that spawned the child ends, so one thread per child spawns it, waits for it and
 //! spawns it again, as long as the process lives.
+//!
+//! A child that was told so still has to end. Who starts again at once must not work in its folder
+//! meanwhile: two servers would share one append-only file, and the older one removes the socket of
+//! the newer when it ends. So each child holds a lock on its folder as its standard input, which
+//! the kernel gives back with the process, however it ends.
 
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -116,7 +122,8 @@ impl RedisChild {
 
     fn wait_until_up(&self, folder: &Path) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_WAIT;
-        while std::os::unix::net::UnixStream::connect(&self.socket).is_err() {
+        // An earlier process's child may still answer while this one waits for its folder.
+        while self.pid() == 0 || std::os::unix::net::UnixStream::connect(&self.socket).is_err() {
             if Instant::now() > deadline {
                 bail!(
                     "redis-server did not come up; its log is {}",
@@ -223,6 +230,7 @@ fn keep_running(purpose: Purpose, folder: &Path, socket: &Path, shared: &Shared)
 }
 
 fn spawn(purpose: Purpose, folder: &Path, socket: &Path) -> anyhow::Result<Child> {
+    let lock = lock(folder)?;
     Command::new("setpriv")
         .args(["--pdeathsig", "TERM", "redis-server"])
         .args([
@@ -242,11 +250,32 @@ fn spawn(purpose: Purpose, folder: &Path, socket: &Path) -> anyhow::Result<Child
         .arg("--logfile")
         .arg(folder.join("redis.log"))
         .args(purpose.arguments())
-        .stdin(Stdio::null())
+        .stdin(Stdio::from(lock))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .context("cannot run `setpriv … redis-server` (make bootstrap installs both)")
+}
+
+/// The lock on a child's folder: held as long as the file is open anywhere.
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let path = folder.join("lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "the redis-server of an earlier process still works in {}",
+            folder.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
 }
 
 /// Sends a signal to a process that may have ended already.

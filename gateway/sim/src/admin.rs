@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sluice_domain::id::{CouponId, Revision};
 
 use crate::http::{CallError, Connection};
@@ -101,16 +101,4 @@ impl Admin {
         }
         Ok(id)
     }
-}
-
-/// The smallest coupon of the storm: everybody may claim, some at a time.
-#[must_use]
-pub fn coupon(name: &str, total: u64, per_user: u16, durability: &str) -> Value {
-    json!({
-        "name": name,
-        "currency": "USD",
-        "benefit": {"type": "fixed", "off": "5.00"},
-        "limits": {"total": total, "per_user": per_user},
-        "durability": durability,
-    })
 }

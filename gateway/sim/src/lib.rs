@@ -7,10 +7,13 @@
 //! decides the rest).
 
 pub mod admin;
+pub mod dev_redis;
 pub mod fault;
+pub mod hot_server;
 pub mod http;
 pub mod ledger_facts;
 pub mod operator;
+pub mod redis_client;
 pub mod redis_server;
 pub mod shopper;
 pub mod sluice_process;

@@ -1,13 +1,12 @@
 //! A real `redis-server` on a loopback port, to be killed, paused, flushed and set back.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use crate::redis_client::RedisAddress;
 
 /// How long a server may take to load its file and answer.
 const UP_WAIT: Duration = Duration::from_secs(20);
@@ -17,6 +16,7 @@ const UP_WAIT: Duration = Duration::from_secs(20);
 pub struct RedisServer {
     folder: PathBuf,
     port: u16,
+    address: RedisAddress,
     child: Option<Child>,
 }
 
@@ -31,6 +31,7 @@ impl RedisServer {
         let mut server = Self {
             folder: folder.to_path_buf(),
             port,
+            address: RedisAddress::Port(port),
             child: None,
         };
         server.restart().await?;
@@ -116,74 +117,21 @@ impl RedisServer {
             .map(|_status| ())
     }
 
-    /// Cuts the last `bytes` off the append-only file; the server must be down.
-    ///
-    /// # Errors
-    /// When the file cannot be cut.
-    pub fn cut_aof_tail(&self, bytes: u64) -> io::Result<()> {
-        for entry in std::fs::read_dir(self.folder.join("appendonlydir"))? {
-            let path = entry?.path();
-            if path.to_string_lossy().ends_with(".incr.aof") {
-                let file = std::fs::OpenOptions::new().write(true).open(&path)?;
-                let length = file.metadata()?.len();
-                file.set_len(length.saturating_sub(bytes))?;
-            }
-        }
-        Ok(())
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> &RedisAddress {
+        &self.address
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Sends one command and returns the raw answer; `None` where there is none within a second.
     pub async fn command(&self, words: &[&str]) -> Option<String> {
-        let exchange = async {
-            let address = SocketAddr::from(([127, 0, 0, 1], self.port));
-            let mut stream = TcpStream::connect(address).await.ok()?;
-            let mut text = format!("*{}\r\n", words.len());
-            for word in words {
-                text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-            }
-            stream.write_all(text.as_bytes()).await.ok()?;
-            let mut answer = vec![0; 64 * 1024];
-            let length = stream.read(&mut answer).await.ok()?;
-            answer.truncate(length);
-            Some(String::from_utf8_lossy(&answer).into_owned())
-        };
-        tokio::time::timeout(Duration::from_secs(1), exchange)
-            .await
-            .ok()
-            .flatten()
-    }
-
-    /// Loses everything written within `tail` and serves as a primary again: another server takes a
-    /// copy, stays behind, and this one is stepped down to it and up again. Neither run id nor
-    /// script cache change by that; only the replication id tells.
-    ///
-    /// # Errors
-    /// When the second server does not come up.
-    pub async fn lose_tail_by_replication(&self, tail: Duration) -> io::Result<()> {
-        let folder = self.folder.join("behind");
-        let behind = Self::start(&folder).await?;
-        let mine = self.port.to_string();
-        let theirs = behind.port.to_string();
-        behind.command(&["REPLICAOF", "127.0.0.1", &mine]).await;
-        behind.wait_for("master_link_status:up").await;
-        behind.command(&["REPLICAOF", "NO", "ONE"]).await;
-        tokio::time::sleep(tail).await;
-        self.command(&["REPLICAOF", "127.0.0.1", &theirs]).await;
-        self.wait_for("master_link_status:up").await;
-        self.command(&["REPLICAOF", "NO", "ONE"]).await;
-        drop(behind);
-        std::fs::remove_dir_all(folder)
-    }
-
-    async fn wait_for(&self, line: &str) {
-        let deadline = Instant::now() + UP_WAIT;
-        while Instant::now() < deadline {
-            let info = self.command(&["INFO", "replication"]).await;
-            if info.is_some_and(|info| info.contains(line)) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        self.address.command(words).await
     }
 }
 
@@ -193,6 +141,22 @@ impl Drop for RedisServer {
             tracing::warn!(%error, "a redis-server could not be stopped");
         }
     }
+}
+
+/// Cuts the last `bytes` off the append-only file in a server's folder; the server must be down.
+///
+/// # Errors
+/// When the file cannot be cut.
+pub fn cut_aof_tail(folder: &Path, bytes: u64) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder.join("appendonlydir"))? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(".incr.aof") {
+            let file = std::fs::OpenOptions::new().write(true).open(&path)?;
+            let length = file.metadata()?.len();
+            file.set_len(length.saturating_sub(bytes))?;
+        }
+    }
+    Ok(())
 }
 
 /// A loopback port that nobody listens on now.

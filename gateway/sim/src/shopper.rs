@@ -27,9 +27,25 @@ pub struct Wanted {
     pub per_user: u16,
 }
 
-/// Users with a pass each.
+/// Users with a pass each, who share devices and addresses.
 #[derive(Debug, Default)]
-pub struct Passes(Vec<(UserId, String)>);
+pub struct Passes(Vec<Pass>);
+
+/// A user as the gateway sees them.
+#[derive(Debug)]
+pub struct Pass {
+    /// Who.
+    pub user: UserId,
+    /// On which device, as the pass says.
+    pub device: usize,
+    /// At which address, as the request says.
+    pub address: String,
+    authorization: String,
+}
+
+/// Addresses that all users share. With the users of a device at as many of them as there are, the
+/// two limits bind independently.
+const ADDRESSES: usize = 25;
 
 #[derive(Deserialize)]
 struct ClaimBody {
@@ -45,21 +61,29 @@ struct ProblemBody {
 }
 
 impl Passes {
-    /// Reads the lines that `sluice token --users` prints.
+    /// Adds the users of a device, from the lines that `sluice token --users` prints.
     ///
     /// # Errors
     /// When a line is none of these.
-    pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let line = |line: &str| {
+    pub fn add(&mut self, device: usize, text: &str) -> anyhow::Result<()> {
+        for line in text.lines() {
             let (user, token) = line
                 .split_once(',')
                 .ok_or_else(|| anyhow::anyhow!("no comma"))?;
-            Ok((UserId::new(user)?, format!("Bearer {token}")))
-        };
-        text.lines()
-            .map(line)
-            .collect::<anyhow::Result<Vec<_>>>()
-            .map(Self)
+            let address = self.0.len() % ADDRESSES;
+            self.0.push(Pass {
+                user: UserId::new(user)?,
+                device,
+                address: format!("198.51.100.{address}"),
+                authorization: format!("Bearer {token}"),
+            });
+        }
+        Ok(())
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Pass> {
+        self.0.iter()
     }
 
     /// How many users there are.
@@ -116,9 +140,12 @@ pub async fn claim(
     key: &str,
     tally: &Tally,
 ) -> Answer {
-    let (user, authorization) = &passes.0[user];
+    let pass = &passes.0[user];
     let path = format!("/v1/coupons/{coupon}/claims");
-    let mut headers = vec![("authorization", authorization.as_str())];
+    let mut headers = vec![
+        ("authorization", pass.authorization.as_str()),
+        ("x-forwarded-for", pass.address.as_str()),
+    ];
     if !key.is_empty() {
         headers.push(("idempotency-key", key));
     }
@@ -129,7 +156,7 @@ pub async fn claim(
         sent_at,
         answered_at: now(),
         coupon,
-        user: *user,
+        user: pass.user,
         key: key.to_owned(),
         answer: answer.clone(),
     });

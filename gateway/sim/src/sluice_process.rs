@@ -25,6 +25,12 @@ pub struct Ready {
     pub control: String,
     /// The ops port.
     pub ops: String,
+    /// `sluice dev` only: a key of its operator.
+    #[serde(default)]
+    pub admin_key: Option<String>,
+    /// `sluice dev` only: where its Redis listens.
+    #[serde(default)]
+    pub redis_url: String,
 }
 
 /// A running (or killed) server with its configuration.
@@ -53,6 +59,8 @@ impl SluiceProcess {
                 data: String::new(),
                 control: String::new(),
                 ops: String::new(),
+                admin_key: None,
+                redis_url: String::new(),
             },
         };
         process.restart()?;

@@ -9,14 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use sluice_domain::id::CouponId;
 use sluice_domain::invariant::Check;
+use sluice_domain::invariant::history::Answer;
 
 use crate::fault::{self, Fault};
 use crate::http::Connection;
-use crate::operator::{operate, resume_for_certain};
+use crate::operator::{Fate, operate, settle};
 use crate::shopper::{Passes, Wanted, shop};
 use crate::sluice_process::address;
 use crate::tally::Tally;
@@ -26,9 +28,20 @@ use setup::Stage;
 /// How long a client waits for an answer before the outcome counts as unknown.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Which processes a round has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// `sluice serve`, and a Redis of its own that lives on when the server is killed.
+    Serve,
+    /// `sluice dev`, whose Redis is its child.
+    Dev,
+}
+
 /// How a round is played.
 #[derive(Debug, Clone)]
 pub struct Round {
+    /// Which processes there are.
+    pub mode: Mode,
     /// Chooses everything that is chosen at random.
     pub seed: u64,
     /// The `sluice` binary.
@@ -48,12 +61,20 @@ pub struct Round {
 pub struct Outcome {
     /// The seed, to play it again.
     pub seed: u64,
+    /// Which processes there were.
+    pub mode: Mode,
     /// Claim requests.
     pub attempts: usize,
     /// Distinct claims acknowledged.
     pub acknowledged: usize,
     /// Claims in the ledger.
     pub rows: usize,
+    /// Claim requests that a limit per device, or per address, refused.
+    pub limited: [usize; 2],
+    /// Coupons that were ended by the operator.
+    pub ended: usize,
+    /// Changes by the operator that were answered 200.
+    pub changes: usize,
     /// Faults inflicted.
     pub faults: BTreeMap<Fault, u32>,
     /// Longest time from a fault until every lane served again.
@@ -68,6 +89,8 @@ pub(crate) struct Sale {
     pub(crate) coupon: CouponId,
     pub(crate) total: u64,
     pub(crate) per_user: u16,
+    pub(crate) per_device: Option<u16>,
+    pub(crate) per_address: Option<u16>,
 }
 
 /// Plays a round.
@@ -108,24 +131,40 @@ pub async fn play(round: &Round) -> anyhow::Result<Outcome> {
     samples.await?;
     stage.server.wait_until_ready().await?;
     let mut admin = stage.admin()?;
+    let mut fates = Vec::new();
     for sale in &sales {
-        anyhow::ensure!(
-            resume_for_certain(&mut admin, sale.coupon, &tally).await,
-            "coupon {} could not be resumed after the storm",
-            sale.coupon
-        );
+        let fate = settle(&mut admin, sale.coupon, &tally).await;
+        let fate = fate
+            .with_context(|| format!("coupon {} cannot be resumed after the storm", sale.coupon))?;
+        fates.push((*sale, fate));
     }
-    verdict::sell_out(&stage, &sales, &passes, &tally).await?;
-    let attempts = tally.attempts();
+    verdict::sell_out(&stage, &fates, &passes, &tally).await?;
     let history = Arc::try_unwrap(tally)
         .map_err(|_shared| anyhow::anyhow!("the history is still being written"))?
         .into_history();
-    let judged = verdict::judge(&mut stage, &sales, &history).await?;
+    let judged = verdict::judge(&mut stage, &fates, &passes, &history).await?;
+    let refused = |code: &str| {
+        let answers = history.attempts.iter().map(|attempt| &attempt.answer);
+        answers
+            .filter(|answer| matches!(answer, Answer::Refused(with) if with == code))
+            .count()
+    };
     Ok(Outcome {
         seed: round.seed,
-        attempts,
+        mode: round.mode,
+        attempts: history.attempts.len(),
         acknowledged: judged.acknowledged,
         rows: judged.rows,
+        limited: [refused("device_limit_reached"), refused("ip_limit_reached")],
+        ended: fates
+            .iter()
+            .filter(|(_, fate)| *fate == Fate::Ended)
+            .count(),
+        changes: history
+            .operator_calls
+            .iter()
+            .filter(|call| call.revision.is_some())
+            .count(),
         faults,
         slowest_recovery,
         checks: judged.checks,
@@ -184,15 +223,16 @@ async fn inflict_faults(
             continue;
         };
         let begun = Instant::now();
-        fault::inflict(
+        let done = fault::inflict(
             fault,
             &mut random,
             &mut stage.redis,
             &mut stage.server,
             tally,
-        )
-        .await?;
-        *inflicted.entry(fault).or_default() += 1;
+        );
+        if done.await? {
+            *inflicted.entry(fault).or_default() += 1;
+        }
         // Half of the time the next fault comes before the lanes serve again.
         if random.random_bool(0.5) {
             stage.server.wait_until_ready().await?;

@@ -30,12 +30,6 @@ impl Tally {
         self.lock().lane_samples.push(sample);
     }
 
-    /// How many claim requests were recorded.
-    #[must_use]
-    pub fn attempts(&self) -> usize {
-        self.lock().attempts.len()
-    }
-
     /// All of it.
     #[must_use]
     pub fn into_history(self) -> History {

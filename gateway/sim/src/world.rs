@@ -5,11 +5,13 @@
 //! [`mutation`], the engine is lied to by [`counter`], and the keeper is held up by [`gate`].
 //! Nothing in it is chosen at random.
 
+mod board;
 pub mod copy;
 pub mod counter;
 pub mod gate;
 mod judge;
 pub mod mutation;
+mod trick;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -72,6 +74,10 @@ pub struct Setup {
     pub early_yes: bool,
     /// The engine hears of marks, and not of the claims that they passed without a row.
     pub deaf_to_refusals: bool,
+    /// The engine takes a refusal for one of the claim, whichever entry it was of.
+    pub refused_by_claim: bool,
+    /// A lease is closed before the mark has passed what was granted from it.
+    pub early_close: bool,
 }
 
 /// A running world.
@@ -148,7 +154,7 @@ impl World {
         let path = folder.path().join("ledger.sqlite");
         let ledger = Arc::new(SqliteLedger::open(path, OpenOptions::new(lanes))?);
         let marks = Arc::new(MarkBoard::new(lanes));
-        let gate = Arc::new(Gate::new(Arc::clone(&hot)));
+        let gate = Arc::new(Gate::new(Arc::clone(&hot), setup.early_close));
         let parts = KeeperParts {
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
             store: Arc::clone(&gate) as _,
@@ -161,7 +167,7 @@ impl World {
         let engine = Engine::new(
             EngineParts {
                 store: Arc::new(Counter::new(Arc::clone(&hot), setup.early_yes)),
-                marks: engine_marks(&marks, lanes, setup)?,
+                marks: board::engine_marks(&marks, lanes, setup)?,
                 reader: Arc::new(LedgerReader(Arc::clone(&ledger))),
                 keeper: Arc::new(keeper.clone()),
                 keys: keys.clone(),
@@ -283,71 +289,11 @@ impl World {
         self.gate.shut().await
     }
 
-    /// Puts every lease that was ever put on the coupon's list there once more.
-    ///
-    /// # Errors
-    /// When hot state does not answer.
-    pub async fn repeat_lease_installs(&self) -> anyhow::Result<()> {
-        let answers = self.gate.repeat_installs().await?;
-        tracing::info!(?answers, "leases were installed once more");
-        ensure!(!answers.is_empty(), "no lease was ever installed");
-        Ok(())
-    }
-
-    /// From here on, what Redis is told will be lost by [`lose_tail`](Self::lose_tail).
-    ///
-    /// # Errors
-    /// When the copy does not catch up.
-    pub async fn cut_copy_off(&self) -> anyhow::Result<()> {
-        self.copy.cut_off(&self.redis).await
-    }
-
-    /// Redis forgets what it was told since [`cut_copy_off`](Self::cut_copy_off), and the history
-    /// says so. What is claimed after this is not excused by it.
-    ///
-    /// # Errors
-    /// When Redis does not take the copy over.
-    pub async fn lose_tail(&self) -> anyhow::Result<()> {
-        self.copy.set_back(&self.redis).await?;
-        let at = now();
-        self.tally.loss(at);
-        while now() <= at {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        Ok(())
-    }
-
     /// How the lane stands.
     #[must_use]
     pub fn lane_status(&self) -> Option<LaneStatus> {
         self.keeper.status().into_iter().next()
     }
-}
-
-/// The board that the engine looks at: the keeper's own, or one without refusals.
-fn engine_marks(
-    marks: &Arc<MarkBoard>,
-    lanes: LaneCount,
-    setup: &Setup,
-) -> anyhow::Result<Arc<MarkBoard>> {
-    if !setup.deaf_to_refusals {
-        return Ok(Arc::clone(marks));
-    }
-    let deaf = Arc::new(MarkBoard::new(lanes));
-    let mut heard = marks.subscribe(LANE).context("there is no lane")?;
-    let told = Arc::clone(&deaf);
-    // Ends with the keeper's board.
-    tokio::spawn(async move {
-        loop {
-            let mut mark = heard.borrow_and_update().clone();
-            mark.refused = Arc::default();
-            told.publish(LANE, mark);
-            if heard.changed().await.is_err() {
-                return;
-            }
-        }
-    });
-    Ok(deaf)
 }
 
 fn answer(outcome: ClaimOutcome) -> Answer {

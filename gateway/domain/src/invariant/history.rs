@@ -65,8 +65,10 @@ pub enum Deed {
     Resume,
     /// Set the total.
     SetTotal(u64),
-    /// Changed terms.
+    /// Changed terms, class or words.
     Edit,
+    /// Changed the claim window, which opens then; `None` is at once.
+    Window(Option<Timestamp>),
     /// Ended for good.
     End,
 }
@@ -312,8 +314,8 @@ pub fn refused_left_nothing(history: &History, coupons: &[CouponRows]) -> Check 
     check
 }
 
-/// Invariant 8: no row was granted while a pause or an end was in force, and none granted after an
-/// edit was answered carries an older revision than that edit's.
+/// Invariant 8: no row was granted while a pause, an end or a window that had yet to open was in
+/// force, and none granted after an edit was answered carries an older revision than that edit's.
 #[must_use]
 pub fn granted_under_current_state(history: &History, coupons: &[CouponRows]) -> Check {
     let mut check = Check::new(8, "granted under the state and revision in force");
@@ -337,7 +339,8 @@ pub fn granted_under_current_state(history: &History, coupons: &[CouponRows]) ->
                 });
             }
             for call in &calls {
-                let (Deed::Edit, Some(revision)) = (&call.deed, call.revision) else {
+                let (Deed::Edit | Deed::Window(_), Some(revision)) = (&call.deed, call.revision)
+                else {
                     continue;
                 };
                 let after =
@@ -373,23 +376,37 @@ pub fn epochs_rise(history: &History) -> Check {
 }
 
 /// Spans in which a stop was certainly in force: from the answer of a stop that succeeded until the
-/// next call that may have ended it was sent.
+/// next call that may have ended it was sent, and for a window at the latest until it opens. An end
+/// is final.
 fn stops(calls: &[&OperatorCall]) -> Vec<(Timestamp, Option<Timestamp>)> {
     let mut spans = Vec::new();
     for (index, call) in calls.iter().enumerate() {
-        if call.revision.is_none() || !matches!(call.deed, Deed::Pause | Deed::End) {
+        if call.revision.is_none() {
             continue;
         }
-        let resumed = calls[index + 1..]
-            .iter()
-            .find(|later| matches!(later.deed, Deed::Resume | Deed::Publish(_)))
-            .map(|later| later.sent_at);
-        // A resume of unknown outcome sent before this stop may still take effect after it.
-        let doubtful = calls[..index]
-            .iter()
-            .any(|earlier| earlier.deed == Deed::Resume && earlier.revision.is_none());
-        if !doubtful {
-            spans.push((call.answered_at, resumed));
+        let next = |ends: fn(&Deed) -> bool| {
+            let later = calls[index + 1..].iter().find(|later| ends(&later.deed));
+            later.map(|later| later.sent_at)
+        };
+        match call.deed {
+            Deed::End => spans.push((call.answered_at, None)),
+            Deed::Pause => {
+                // A resume of unknown outcome sent before this stop may still take effect after it.
+                let doubtful = calls[..index]
+                    .iter()
+                    .any(|earlier| earlier.deed == Deed::Resume && earlier.revision.is_none());
+                if !doubtful {
+                    let resumed = next(|deed| matches!(deed, Deed::Resume | Deed::Publish(_)));
+                    spans.push((call.answered_at, resumed));
+                }
+            }
+            // No such doubt: an edit names the revision that it changes.
+            Deed::Window(Some(opens)) => {
+                let moved = next(|deed| matches!(deed, Deed::Window(_)));
+                let until = moved.map_or(opens, |moved| moved.min(opens));
+                spans.push((call.answered_at, Some(until)));
+            }
+            _ => {}
         }
     }
     spans

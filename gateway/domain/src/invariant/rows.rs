@@ -1,11 +1,11 @@
-//! Invariants 3, 4 and 6, over the rows of one coupon as the ledger holds them at the end.
+//! Invariants 3, 4, 6 and part of 8, over the rows of one coupon as the ledger holds them at the end.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::Check;
 use crate::claim::ClaimRow;
 use crate::coupon::ClaimLimits;
-use crate::id::{ClaimId, CouponId, LeaseNumber, SubjectHash, Ticket, UserId};
+use crate::id::{ClaimId, CouponId, LeaseNumber, Revision, SubjectHash, Ticket, UserId, Version};
 use crate::lease::{Lease, LeaseState, Stock};
 
 /// Everything about one coupon in the ledger.
@@ -186,6 +186,50 @@ pub fn sold_exactly(facts: &CouponRows) -> Check {
             sold + quarantined
         )
     });
+    check
+}
+
+/// Invariant 6, for a coupon that ended before it was sold out, once its leases are closed: nothing
+/// is out but what was granted.
+#[must_use]
+pub fn nothing_left_out(facts: &CouponRows) -> Check {
+    let mut check = Check::new(6, "what was not granted came back");
+    let out = facts.stock.leased.saturating_sub(facts.stock.returned);
+    let granted = facts.granted().count() as u64;
+    check.expect(out == granted, || {
+        format!(
+            "coupon {}: {out} tickets are out, {granted} claims were granted",
+            facts.coupon
+        )
+    });
+    check
+}
+
+/// Invariant 8, of terms: all rows of one revision are frozen under one version, and a later
+/// revision has no earlier version.
+#[must_use]
+pub fn versions_follow_revisions(facts: &CouponRows) -> Check {
+    let mut check = Check::new(8, "versions follow revisions");
+    let mut spans: BTreeMap<Revision, (Version, Version)> = BTreeMap::new();
+    for row in &facts.rows {
+        let (least, most) = spans
+            .entry(row.revision)
+            .or_insert((row.version, row.version));
+        *least = row.version.min(*least);
+        *most = row.version.max(*most);
+    }
+    let mut before = None;
+    for (revision, (least, most)) in spans {
+        let rises = before.is_none_or(|before| before <= least);
+        check.expect(least == most && rises, || {
+            format!(
+                "coupon {}: revision {revision} has versions {least} to {most}, the one before it \
+                 {before:?}",
+                facts.coupon
+            )
+        });
+        before = Some(most);
+    }
     check
 }
 

@@ -5,7 +5,10 @@ use super::history::{
     granted_under_current_state, hot_is_lost_only_with_hot_state, never_oversold,
     one_answer_per_key, refused_left_nothing,
 };
-use super::rows::{CouponRows, leases_and_tickets, limits, sold_exactly};
+use super::rows::{
+    CouponRows, leases_and_tickets, limits, nothing_left_out, sold_exactly,
+    versions_follow_revisions,
+};
 use super::{Check, CheckStatus, Verdict, verdict};
 use crate::claim::{ClaimRow, Durability};
 use crate::coupon::ClaimLimits;
@@ -139,6 +142,7 @@ fn all(history: &History, facts: &CouponRows) -> Vec<Check> {
         limits(facts),
         one_answer_per_key(history),
         sold_exactly(facts),
+        versions_follow_revisions(facts),
         refused_left_nothing(history, coupons),
         granted_under_current_state(history, coupons),
         epochs_rise(history),
@@ -353,6 +357,53 @@ fn invariant_8_a_grant_while_paused_or_under_an_old_revision_is_seen() {
         ..call(1, 2, Deed::Edit)
     });
     assert!(broken(&history, &facts).contains(&8));
+}
+
+#[test]
+fn invariant_8_an_end_is_final_and_a_window_is_shut_until_it_opens() {
+    let (mut history, facts) = sound();
+    history.operator_calls.push(call(1, 2, Deed::End));
+    history.operator_calls.push(call(6, 50, Deed::Resume));
+    assert!(broken(&history, &facts).contains(&8));
+
+    let (sold_at, opened, opens_late) = (at(10), at(10), at(11));
+    assert_eq!(facts.rows[0].granted_at, sold_at);
+    let (mut history, facts) = sound();
+    history
+        .operator_calls
+        .push(call(1, 2, Deed::Window(Some(opened))));
+    assert!(!broken(&history, &facts).contains(&8), "it was open");
+    history.operator_calls.pop();
+    history
+        .operator_calls
+        .push(call(1, 2, Deed::Window(Some(opens_late))));
+    assert!(broken(&history, &facts).contains(&8));
+    history.operator_calls.push(call(6, 50, Deed::Window(None)));
+    assert!(
+        !broken(&history, &facts).contains(&8),
+        "the next window was under way"
+    );
+}
+
+#[test]
+fn invariant_8_terms_go_back_or_differ_within_a_revision_is_seen() {
+    let (history, mut facts) = sound();
+    facts.rows[0].version = Version(2);
+    assert!(broken(&history, &facts).contains(&8), "two of one revision");
+    facts.rows[1].revision = Revision(2);
+    assert!(broken(&history, &facts).contains(&8), "gone back");
+    facts.rows[1].version = Version(2);
+    assert!(!broken(&history, &facts).contains(&8), "only stock changed");
+}
+
+#[test]
+fn invariant_6_a_ticket_that_never_came_back_is_seen() {
+    let (_history, mut facts) = sound();
+    facts.rows.pop();
+    let check = nothing_left_out(&facts);
+    assert_eq!(check.status, CheckStatus::Violated);
+    facts.stock.returned = 1;
+    assert_eq!(nothing_left_out(&facts).status, CheckStatus::Held);
 }
 
 #[test]

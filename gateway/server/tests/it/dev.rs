@@ -114,6 +114,33 @@ fn a_killed_parent_takes_its_redis_with_it() {
 }
 
 #[test]
+fn a_start_waits_for_the_redis_of_the_process_before_it() {
+    let place = Place::new();
+    let mut first = place.dev();
+    first.wait_ready();
+    let [old] = redis_children(first.pid())[..] else {
+        panic!("more than one child");
+    };
+    // It has to end with its parent, and takes its time.
+    signal(old, "STOP");
+    first.kill();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| place.dev());
+        wait_for("the second start to meet the old Redis", 20, || {
+            let log = first.log();
+            log.contains("still works in").then_some(())
+        });
+        assert!(runs(old), "it was waited for");
+        signal(old, "CONT");
+        let second = second.join().unwrap();
+        second.wait_ready();
+        assert!(!runs(old), "two on one file");
+        let redis = u32::try_from(second.ready["redis_pid"].as_u64().unwrap()).unwrap();
+        assert_eq!(redis_children(second.pid()), [redis]);
+    });
+}
+
+#[test]
 fn a_killed_redis_is_started_again_and_claims_work_again() {
     let place = Place::new();
     let server = place.dev();

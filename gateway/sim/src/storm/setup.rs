@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sluice_domain::id::{CouponId, Epoch, KeeperNumber, LaneId};
 use sluice_domain::invariant::history::{Deed, LaneSample, OperatorCall};
 use tempfile::TempDir;
 
-use super::{Round, Sale};
-use crate::admin::{Admin, coupon};
+use super::{Mode, Round, Sale};
+use crate::admin::Admin;
+use crate::dev_redis::DevRedis;
+use crate::hot_server::HotServer;
 use crate::redis_server::{RedisServer, free_port};
 use crate::shopper::Passes;
 use crate::sluice_process::{SluiceProcess, address};
@@ -23,48 +25,98 @@ use crate::tally::{Tally, now};
 /// How often lanes are looked at.
 const SAMPLE_PAUSE: Duration = Duration::from_millis(200);
 
+/// The times of a storm.
+const TIMES: &str = include_str!("../../../../config/storm.toml");
+
+/// Devices that all users share.
+const DEVICES: usize = 10;
+
+/// What is sold: one claim per user and durable, two per user and durable, one per user and `hot`,
+/// and few per device and address.
+const OFFERS: [Offer; 4] = [
+    Offer::new("one each", 300, 1, "ledger"),
+    Offer::new("two each", 300, 2, "ledger"),
+    Offer::new("one each, hot", 300, 1, "hot"),
+    Offer {
+        // 10 devices and 25 addresses: about as many as the total, often fewer.
+        per_device: Some(10),
+        per_address: Some(4),
+        ..Offer::new("few each device and address", 80, 1, "ledger")
+    },
+];
+
+/// A coupon to be published.
+struct Offer {
+    name: &'static str,
+    total: u64,
+    per_user: u16,
+    per_device: Option<u16>,
+    per_address: Option<u16>,
+    durability: &'static str,
+}
+
 /// A running system in a folder of its own.
 pub(super) struct Stage {
-    pub(super) redis: RedisServer,
+    pub(super) redis: HotServer,
     pub(super) server: SluiceProcess,
-    pub(super) config: PathBuf,
     pub(super) data_dir: PathBuf,
-    pub(super) binary: PathBuf,
+    binary: PathBuf,
+    /// What tells `sluice audit` which system is meant.
+    located: [String; 2],
     admin_key: String,
     // Last, so that the processes are stopped before their folder goes.
     _folder: TempDir,
 }
 
 impl Stage {
-    /// Starts Redis and the server.
+    /// Starts the server, and Redis with it or before it.
     pub(super) async fn set(round: &Round) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("storm").tempdir()?;
+        let stage = match round.mode {
+            Mode::Serve => Self::serve(round, folder).await?,
+            Mode::Dev => Self::dev(round, folder)?,
+        };
+        stage.server.wait_until_ready().await?;
+        Ok(stage)
+    }
+
+    async fn serve(round: &Round, folder: TempDir) -> anyhow::Result<Self> {
         let redis = RedisServer::start(&folder.path().join("redis")).await?;
         let config = folder.path().join("storm.toml");
         let data_dir = folder.path().join("data");
-        std::fs::write(&config, configuration(&redis, &data_dir)?)?;
-        let admin_key = run(
-            &round.binary,
-            &[
-                "key",
-                "create",
-                "--role",
-                "admin",
-                "--config",
-                text(&config)?,
-            ],
-        )?;
+        std::fs::write(&config, configuration(Some(&redis), &data_dir)?)?;
+        let config = text(&config)?;
+        let make_key = ["key", "create", "--role", "admin", "--config", config];
+        let admin_key = run(&round.binary, &make_key)?;
         let log = folder.path().join("sluice.log");
-        let server =
-            SluiceProcess::start(&round.binary, &["serve", "--config", text(&config)?], &log)?;
-        server.wait_until_ready().await?;
+        let server = SluiceProcess::start(&round.binary, &["serve", "--config", config], &log)?;
         Ok(Self {
-            redis,
+            redis: HotServer::Own(redis),
             server,
-            config,
             data_dir,
             binary: round.binary.clone(),
+            located: ["--config".to_owned(), config.to_owned()],
             admin_key: admin_key.trim().to_owned(),
+            _folder: folder,
+        })
+    }
+
+    fn dev(round: &Round, folder: TempDir) -> anyhow::Result<Self> {
+        let config = folder.path().join("storm.toml");
+        let data_dir = folder.path().join("data");
+        std::fs::write(&config, configuration(None, &data_dir)?)?;
+        let data = text(&data_dir)?;
+        let log = folder.path().join("sluice.log");
+        let start = ["dev", "--data-dir", data, "--config", text(&config)?];
+        let server = SluiceProcess::start(&round.binary, &start, &log)?;
+        let admin_key = server.ready.admin_key.clone();
+        Ok(Self {
+            redis: HotServer::Child(DevRedis::new(&server.ready.redis_url, &data_dir)?),
+            binary: round.binary.clone(),
+            located: ["--data-dir".to_owned(), data.to_owned()],
+            admin_key: admin_key.context("`sluice dev` printed no admin key")?,
+            server,
+            data_dir,
             _folder: folder,
         })
     }
@@ -77,31 +129,26 @@ impl Stage {
         ))
     }
 
-    /// Publishes the coupons: one claim per user and durable, two per user and durable, one per
-    /// user and `hot`.
+    /// Publishes the coupons.
     pub(super) async fn open_sales(&self, tally: &Tally) -> anyhow::Result<Vec<Sale>> {
         let mut admin = self.admin()?;
         let mut sales = Vec::new();
-        for (name, total, per_user, durability) in [
-            ("one each", 300, 1, "ledger"),
-            ("two each", 300, 2, "ledger"),
-            ("one each, hot", 300, 1, "hot"),
-        ] {
+        for offer in &OFFERS {
             let sent_at = now();
-            let id = admin
-                .publish(&coupon(name, total, per_user, durability))
-                .await?;
+            let id = admin.publish(&offer.coupon()).await?;
             tally.operator_call(OperatorCall {
                 sent_at,
                 answered_at: now(),
                 coupon: id,
-                deed: Deed::Publish(Some(total)),
+                deed: Deed::Publish(Some(offer.total)),
                 revision: None,
             });
             sales.push(Sale {
                 coupon: id,
-                total,
-                per_user,
+                total: offer.total,
+                per_user: offer.per_user,
+                per_device: offer.per_device,
+                per_address: offer.per_address,
             });
         }
         Ok(sales)
@@ -109,21 +156,29 @@ impl Stage {
 
     /// A pass for each user.
     pub(super) fn passes(&self, users: usize) -> anyhow::Result<Passes> {
-        let count = users.to_string();
-        let lines = run(
-            &self.binary,
-            &[
-                "token",
-                "--data-dir",
-                text(&self.data_dir)?,
-                "--pass",
-                "--prefix",
-                "u",
-                "--users",
-                &count,
-            ],
-        )?;
-        Passes::parse(&lines)
+        let count = (users / DEVICES).to_string();
+        let data_dir = text(&self.data_dir)?;
+        let mut passes = Passes::default();
+        for device in 0..DEVICES {
+            let (prefix, name) = (format!("u{device}-"), format!("device {device}"));
+            let lines = run(
+                &self.binary,
+                &[
+                    "token",
+                    "--data-dir",
+                    data_dir,
+                    "--pass",
+                    "--prefix",
+                    &prefix,
+                    "--users",
+                    &count,
+                    "--device",
+                    &name,
+                ],
+            )?;
+            passes.add(device, &lines)?;
+        }
+        Ok(passes)
     }
 
     /// The coupon's counts, as the admin API tells them.
@@ -139,7 +194,8 @@ impl Stage {
     /// What `sluice audit --json` says of this system now.
     pub(super) fn audit(&self) -> anyhow::Result<Value> {
         let output = Command::new(&self.binary)
-            .args(["audit", "--json", "--config", text(&self.config)?])
+            .args(["audit", "--json"])
+            .args(&self.located)
             .output()?;
         serde_json::from_slice(&output.stdout).with_context(|| {
             format!(
@@ -172,11 +228,38 @@ pub(super) async fn sample_lanes(mut admin: Admin, tally: Arc<Tally>, stop: Arc<
     }
 }
 
+impl Offer {
+    const fn new(name: &'static str, total: u64, per_user: u16, durability: &'static str) -> Self {
+        Self {
+            name,
+            total,
+            per_user,
+            per_device: None,
+            per_address: None,
+            durability,
+        }
+    }
+
+    fn coupon(&self) -> Value {
+        json!({
+            "name": self.name,
+            "currency": "USD",
+            "benefit": {"type": "fixed", "off": "5.00"},
+            "limits": {
+                "total": self.total,
+                "per_user": self.per_user,
+                "per_device": self.per_device,
+                "per_ip": self.per_address,
+            },
+            "durability": self.durability,
+        })
+    }
+}
+
 /// `config/storm.toml` with this round's places: fixed ports, so that clients find a restarted
-/// server where it was.
-fn configuration(redis: &RedisServer, data_dir: &Path) -> anyhow::Result<String> {
-    let times: toml::Table = include_str!("../../../../config/storm.toml").parse()?;
-    let mut config = times;
+/// server where it was. Without a Redis the server runs its own.
+fn configuration(redis: Option<&RedisServer>, data_dir: &Path) -> anyhow::Result<String> {
+    let mut config: toml::Table = TIMES.parse()?;
     let mut set = |section: &str, key: &str, value: toml::Value| {
         let table = config
             .entry(section)
@@ -189,11 +272,12 @@ fn configuration(redis: &RedisServer, data_dir: &Path) -> anyhow::Result<String>
         let listen = format!("127.0.0.1:{}", free_port()?);
         set(section, "listen", toml::Value::String(listen));
     }
-    set(
-        "hotstate",
-        "redis_urls",
-        toml::Value::Array(vec![toml::Value::String(redis.url())]),
-    );
+    let proxies = toml::Value::Array(vec![toml::Value::String("127.0.0.0/8".to_owned())]);
+    set("data", "trusted_proxies", proxies);
+    if let Some(redis) = redis {
+        let urls = toml::Value::Array(vec![toml::Value::String(redis.url())]);
+        set("hotstate", "redis_urls", urls);
+    }
     set("ledger", "lanes", toml::Value::Integer(4));
     config.insert(
         "data_dir".to_owned(),

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 
 use crate::redis_server::RedisServer;
 
-/// How long a copy may take to catch up, or Redis to take it over.
+/// How long a copy may take to catch up.
 const WAIT: Duration = Duration::from_secs(20);
 
 /// A second server that follows the first until it is cut off.
@@ -24,7 +24,7 @@ impl Copy {
         let copy = RedisServer::start(folder).await?;
         let port = redis.port().to_string();
         copy.command(&["REPLICAOF", "127.0.0.1", &port]).await;
-        wait_for_link(&copy).await?;
+        copy.address().wait_for_link().await?;
         Ok(Self(copy))
     }
 
@@ -51,30 +51,14 @@ impl Copy {
     pub async fn set_back(&self, redis: &RedisServer) -> anyhow::Result<()> {
         let port = self.0.port().to_string();
         redis.command(&["REPLICAOF", "127.0.0.1", &port]).await;
-        wait_for_link(redis).await?;
+        redis.address().wait_for_link().await?;
         redis.command(&["REPLICAOF", "NO", "ONE"]).await;
         Ok(())
     }
 }
 
-async fn wait_for_link(server: &RedisServer) -> anyhow::Result<()> {
-    let deadline = Instant::now() + WAIT;
-    loop {
-        let info = server.command(&["INFO", "replication"]).await;
-        if info.is_some_and(|info| info.contains("master_link_status:up")) {
-            return Ok(());
-        }
-        ensure!(Instant::now() < deadline, "no copy was made");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 async fn offset(server: &RedisServer, field: &str) -> anyhow::Result<u64> {
-    let info = server.command(&["INFO", "replication"]).await;
-    let info = info.context("redis-server does not answer")?;
-    let value = info
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
-        .with_context(|| format!("no {field}"))?;
-    Ok(value.trim().parse()?)
+    let value = server.address().info("replication", field).await;
+    let value = value.with_context(|| format!("redis-server does not tell {field}"))?;
+    Ok(value.parse()?)
 }

@@ -8,6 +8,8 @@
     reason = "a test ends where its stage is not as it must be, and says what the checker said"
 )]
 
+mod protocol;
+
 use futures_util::future::join_all;
 use sluice_domain::invariant::history::Answer;
 use sluice_domain::invariant::{Check, CheckStatus};

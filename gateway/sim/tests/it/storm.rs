@@ -5,13 +5,19 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use sluice_sim::fault::Fault;
-use sluice_sim::storm::{Outcome, Round, play};
+use sluice_sim::storm::{Mode, Outcome, Round, play};
 
 /// Rounds of a plain `make test`.
 const ROUNDS: u64 = 20;
 
+/// Every so many rounds the process is a `sluice dev`: the seed says which, so that a replay is of
+/// the same kind.
+const ROUNDS_PER_DEV: u64 = 5;
+
 fn round(seed: u64) -> Round {
+    let dev = seed % ROUNDS_PER_DEV == ROUNDS_PER_DEV - 1;
     Round {
+        mode: if dev { Mode::Dev } else { Mode::Serve },
         seed,
         binary: binary(),
         length: Duration::from_secs(4),
@@ -56,35 +62,81 @@ async fn storm_of_faults_ends_exact() {
     };
     let begun = Instant::now();
     let mut faults: BTreeMap<Fault, u32> = BTreeMap::new();
-    let mut sums = (0, 0, 0, Duration::ZERO);
+    let mut sums = Sums::default();
     for seed in first..=last {
-        let outcome = play(&round(seed))
-            .await
-            .unwrap_or_else(|error| panic!("round SLUICE_STORM_SEED={seed}: {error:#}"));
+        let outcome = play(&round(seed)).await.unwrap_or_else(|error| {
+            panic!(
+                "round {seed} did not end: {error:#}\n{}",
+                how_to_replay(seed)
+            )
+        });
         assert_exact(&outcome);
         say(&format!(
-            "round {seed}: {} requests, {} rows, exact",
-            outcome.attempts, outcome.rows
+            "round {seed} ({:?}): {} requests, {} changes, {} ended, {} rows, exact",
+            outcome.mode, outcome.attempts, outcome.changes, outcome.ended, outcome.rows
         ));
         for (fault, count) in &outcome.faults {
             *faults.entry(*fault).or_default() += count;
         }
-        sums.0 += outcome.attempts;
-        sums.1 += outcome.acknowledged;
-        sums.2 += outcome.rows;
-        sums.3 = sums.3.max(outcome.slowest_recovery);
+        sums.add(&outcome);
     }
     let line = format!(
-        "storm: {} rounds in {:.0?}, {faults:?}, {} requests, {} claims acknowledged, {} rows, 0 \
-         oversold, 0 lost, slowest recovery {:.1?}",
+        "storm: {} rounds ({} of dev) in {:.0?}, {faults:?}, {} requests, {} refused by device and \
+         {} by address, {} changes, {} coupons ended, {} claims acknowledged, {} rows, 0 oversold, \
+         0 lost, slowest recovery {:.1?}",
         last - first + 1,
+        sums.dev,
         begun.elapsed(),
-        sums.0,
-        sums.1,
-        sums.2,
-        sums.3
+        sums.attempts,
+        sums.limited[0],
+        sums.limited[1],
+        sums.changes,
+        sums.ended,
+        sums.acknowledged,
+        sums.rows,
+        sums.slowest_recovery
     );
     say(&line);
+    // The coupon with limits may be ended early in a round; not in so many.
+    let few = last - first < ROUNDS_PER_DEV;
+    assert!(
+        few || sums.limited.iter().all(|&refused| refused > 0),
+        "a limit was never reached: nothing was said about it"
+    );
+}
+
+/// All rounds together.
+#[derive(Default)]
+struct Sums {
+    dev: u32,
+    attempts: usize,
+    limited: [usize; 2],
+    changes: usize,
+    ended: usize,
+    acknowledged: usize,
+    rows: usize,
+    slowest_recovery: Duration,
+}
+
+impl Sums {
+    fn add(&mut self, outcome: &Outcome) {
+        self.dev += u32::from(outcome.mode == Mode::Dev);
+        self.attempts += outcome.attempts;
+        self.limited[0] += outcome.limited[0];
+        self.limited[1] += outcome.limited[1];
+        self.changes += outcome.changes;
+        self.ended += outcome.ended;
+        self.acknowledged += outcome.acknowledged;
+        self.rows += outcome.rows;
+        self.slowest_recovery = self.slowest_recovery.max(outcome.slowest_recovery);
+    }
+}
+
+fn how_to_replay(seed: u64) -> String {
+    format!(
+        "play it again: SLUICE_STORM_SEED={seed} cargo test --package sluice-sim --test it -- \
+         --nocapture storm"
+    )
 }
 
 #[expect(clippy::print_stdout, reason = "make test closes with this line")]
@@ -96,8 +148,10 @@ fn assert_exact(outcome: &Outcome) {
     let violations = outcome.violations();
     assert!(
         violations.is_empty(),
-        "round SLUICE_STORM_SEED={} after {:?}: {violations:#?}",
+        "round {} ({:?}) after {:?}: {violations:#?}\n{}",
         outcome.seed,
-        outcome.faults
+        outcome.mode,
+        outcome.faults,
+        how_to_replay(outcome.seed)
     );
 }
