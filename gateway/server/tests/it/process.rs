@@ -120,11 +120,8 @@ impl Place {
     pub(crate) fn serve_patiently(&self, redis_url: &str) -> Running {
         let config = self.serve_config(redis_url);
         let text = std::fs::read_to_string(&config).unwrap();
-        let timeout = "[hotstate]
-response_timeout_ms = 2000
-";
-        self.serve_with(&(text.replace("[hotstate]
-", timeout) + PATIENT))
+        let timeout = "[hotstate]\nresponse_timeout_ms = 2000\n";
+        self.serve_with(&(text.replace("[hotstate]\n", timeout) + PATIENT))
     }
 
     /// `sluice serve` with this configuration. The admin key is made first.
