@@ -1,7 +1,8 @@
 //! Leasing: the ledger lends numbered tickets, and Redis hands out only those.
 
 use sluice_domain::claim::{Durability, GrantBatch};
-use sluice_domain::id::{CouponId, LeaseNumber};
+use sluice_domain::coupon::Coupon;
+use sluice_domain::id::{CouponId, LeaseNumber, Revision};
 use sluice_domain::lease::{Lease, LeaseState};
 use sluice_hotstate::lane_store::{CouponFigures, LeaseInstall, LeaseInstalled};
 use sluice_ledger::leases::LeaseOpened;
@@ -79,19 +80,19 @@ impl Keeper {
             self.resume_lowering(coupon, target);
             return Ok(());
         }
-        let hot_possible = stored.spec.durability == Durability::Hot;
-        self.fill(coupon, &figures, stock.unleased(), hot_possible)
-            .await
+        self.fill(&stored, &figures, stock.unleased()).await
     }
 
-    /// Makes leases until enough is on the list; where the ledger has nothing left, says so.
+    /// Makes leases until enough is on the list; where the ledger has nothing left, says so. The
+    /// lane holds the revision `stored` or a later one.
     async fn fill(
         &mut self,
-        coupon: CouponId,
+        stored: &Coupon,
         figures: &CouponFigures,
         mut unleased: Option<u64>,
-        hot_possible: bool,
     ) -> Result<(), Trouble> {
+        let (coupon, mut in_force) = (stored.id, stored.revision);
+        let hot_possible = stored.spec.durability == Durability::Hot;
         // Once hot state was told "final", anything that came back is leased at once, however full
         // the list is: "sold out" has to be true.
         let mut told_final = figures.is_final;
@@ -123,6 +124,9 @@ impl Keeper {
             // Until the installation is certain the lease counts as given up: whatever happens
             // from here on (an error, a dropped future), it is closed and never installed twice.
             self.closing.insert((coupon, lease.number), Closing::Retire);
+            if !hot_possible {
+                in_force = self.overtake(coupon, in_force).await?;
+            }
             if !self.install(&lease, seq).await? {
                 return Ok(());
             }
@@ -134,6 +138,25 @@ impl Keeper {
         }
         self.touch(coupon);
         Ok(())
+    }
+
+    /// Between a lease without `hot_possible` and its way to the lane: brings the lane to the
+    /// revision that the ledger has now, where that is not `in_force` yet, and gives it.
+    ///
+    /// The lease knows the class at the instant it was made. The coupon may have been `hot` for a
+    /// moment before that, and the installation of that revision may still be under way: arriving
+    /// behind the lease, it would let the lease grant `hot` claims without the flag, and a loss
+    /// would close it at once instead of putting it into quarantine. Once the lane has what the
+    /// ledger has now, every earlier revision comes too late; a later one was written after the
+    /// lease was made, so its writer flags the lease before installing it.
+    async fn overtake(&self, coupon: CouponId, in_force: Revision) -> Result<Revision, Trouble> {
+        let stored = self.parts.ledger.coupon(coupon).await?;
+        let newer = stored.filter(|stored| stored.revision > in_force);
+        let Some(stored) = newer else {
+            return Ok(in_force);
+        };
+        self.install_definition(coupon).await?;
+        Ok(stored.revision)
     }
 
     /// Puts a lease on the coupon's list; false where it was not taken and is given up.

@@ -18,6 +18,9 @@ use sluice_hotstate::model::ModelHotState;
 
 use crate::rush::Rush;
 
+/// What somebody else does at an instant of the test's choice.
+pub(crate) type Interlude = Box<dyn FnOnce(&ModelHotState) + Send>;
+
 /// The wrapped store.
 pub(crate) struct GateStore {
     inner: ModelHotState,
@@ -28,6 +31,8 @@ pub(crate) struct GateStore {
     pub(crate) garble: AtomicU64,
     /// What happens before each call, if anything.
     pub(crate) rush: Mutex<Option<Rush>>,
+    /// What happens once, before the next call of this name.
+    interludes: Mutex<Vec<(&'static str, Interlude)>>,
 }
 
 impl GateStore {
@@ -39,6 +44,7 @@ impl GateStore {
             after: AtomicU64::new(0),
             garble: AtomicU64::new(0),
             rush: Mutex::new(None),
+            interludes: Mutex::new(Vec::new()),
         }
     }
 
@@ -47,6 +53,31 @@ impl GateStore {
         let at = self.calls.load(Ordering::SeqCst) + index;
         self.fail_at.store(at, Ordering::SeqCst);
         self.after.store(u64::from(after), Ordering::SeqCst);
+    }
+
+    /// Before the next call of this name, this happens; asked for again, before the one after it.
+    pub(crate) fn before(
+        &self,
+        call: &'static str,
+        interlude: impl FnOnce(&ModelHotState) + Send + 'static,
+    ) {
+        let interlude: Interlude = Box::new(interlude);
+        self.interludes.lock().unwrap().push((call, interlude));
+    }
+
+    /// Whether everything that was to happen in between has happened.
+    pub(crate) fn interludes_are_over(&self) -> bool {
+        self.interludes.lock().unwrap().is_empty()
+    }
+
+    fn interlude(&self, name: &str) {
+        let mut waiting = self.interludes.lock().unwrap();
+        let due = waiting.iter().position(|(call, _)| *call == name);
+        let due = due.map(|index| waiting.remove(index));
+        drop(waiting);
+        if let Some((_, interlude)) = due {
+            interlude(&self.inner);
+        }
     }
 
     pub(crate) fn disarm(&self) {
@@ -69,8 +100,10 @@ impl GateStore {
 
     async fn pass<T>(
         &self,
+        name: &str,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        self.interlude(name);
         let rush = self.rush.lock().unwrap().take();
         if let Some(mut rush) = rush {
             rush.strike(&self.inner);
@@ -108,12 +141,13 @@ macro_rules! gated {
                 after: EntryNumber,
                 count: usize,
             ) -> Result<Vec<OutboxEntry>, StoreError> {
-                let read = self.pass(self.inner.read_outbox(lane, epoch, after, count)).await?;
+                let read = self.inner.read_outbox(lane, epoch, after, count);
+                let read = self.pass("read_outbox", read).await?;
                 Ok(read.into_iter().map(|entry| self.garbled(entry)).collect())
             }
 
             $(async fn $name(&self, $($arg: $kind),*) -> Result<$answer, StoreError> {
-                self.pass(self.inner.$name($($arg),*)).await
+                self.pass(stringify!($name), self.inner.$name($($arg),*)).await
             })*
         }
     };

@@ -5,6 +5,7 @@
     reason = "a test ends where its stage is not as it must be"
 )]
 
+mod classes;
 mod crashes;
 mod dice;
 mod faults;

@@ -451,6 +451,15 @@ impl World {
         let users: BTreeSet<&str> = rows.iter().map(|row| row.user.as_str()).collect();
         assert_eq!(users.len(), rows.len(), "4: one claim per user");
         let leases = self.leases(id);
+        for row in rows.iter().filter(|row| row.durability == Durability::Hot) {
+            let flagged = leases
+                .iter()
+                .any(|lease| lease.number == row.lease && lease.hot_possible);
+            assert!(
+                flagged,
+                "`hot` was granted from a lease without the flag: {row:?}"
+            );
+        }
         let open = |ticket: Ticket| {
             leases
                 .iter()
