@@ -108,13 +108,17 @@ fn histories_meet_what_they_are_for() {
 }
 
 fn runner(cases: u32, seed: u64) -> TestRunner {
-    TestRunner::new(Config {
+    TestRunner::new(config(cases, seed))
+}
+
+fn config(cases: u32, seed: u64) -> Config {
+    Config {
         cases,
         failure_persistence: None,
         max_shrink_iters: 4_000,
         rng_seed: RngSeed::Fixed(seed),
         ..Config::default()
-    })
+    }
 }
 
 fn seed() -> u64 {

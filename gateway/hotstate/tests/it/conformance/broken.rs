@@ -1,14 +1,16 @@
 //! Implementations that are wrong on purpose: the comparison has to catch each, or it proves
 //! nothing about Redis.
 
-use proptest::test_runner::{TestCaseError, TestError};
+use std::cell::Cell;
+
+use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 use sluice_domain::time::Timestamp;
 use sluice_hotstate::ModelHotState;
 use sluice_hotstate::conformance::history::{compare, histories};
 use sluice_hotstate::conformance::{Fault, Harness, ModelHarness, OUTBOX_CAP};
 use tokio::runtime::Runtime;
 
-use super::{CASES, OPS, runner, seed};
+use super::{CASES, OPS, config, seed};
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,26 +62,56 @@ impl Harness for Broken {
     }
 }
 
+/// Runs of [`CASES`] histories, each with the next seed, after which a defect counts as not caught.
+/// The rarest defect shows in about one history of a hundred (counted over 23 seeds): a single run
+/// misses it once in a dozen times, all of these by a chance below 10^-15.
+const RUNS_MAX: u64 = 16;
+
 #[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "how long each defect stays hidden is worth seeing"
+)]
 fn every_defect_is_caught() {
     let runtime = Runtime::new().unwrap();
+    let seed = seed();
     for defect in [
         Defect::NoReplidCheck,
         Defect::NoCounts,
         Defect::ClockAhead,
         Defect::LargerOutbox,
     ] {
-        let seed = seed();
-        let outcome = runner(CASES, seed).run(&histories(OPS), |history| {
-            let model = ModelHarness::new(Timestamp::MIN);
-            runtime
-                .block_on(compare(&history, &model, &Broken::new(defect)))
-                .map(|_reached| ())
-                .map_err(|difference| TestCaseError::fail(difference.report))
-        });
+        let histories = Cell::new(0_u32);
+        let caught = (0..RUNS_MAX)
+            .map(|run| seed.wrapping_add(run))
+            .find(|&seed| is_caught(&runtime, defect, seed, &histories));
+        let (caught, histories) = (caught.is_some(), histories.get());
+        println!("{defect:?}: caught {caught}, {histories} histories (SLUICE_SEED={seed})");
         assert!(
-            matches!(outcome, Err(TestError::Fail(..))),
-            "{defect:?} was not caught (SLUICE_SEED={seed})"
+            caught,
+            "{defect:?} was not caught by {histories} histories (SLUICE_SEED={seed})"
         );
+    }
+}
+
+/// Whether a run with this seed tells the defect from the model; counts its histories.
+fn is_caught(runtime: &Runtime, defect: Defect, seed: u64, count: &Cell<u32>) -> bool {
+    // That one differs is enough: nobody reads the history, so it is not made smaller.
+    let config = Config {
+        max_shrink_iters: 0,
+        ..config(CASES, seed)
+    };
+    let outcome = TestRunner::new(config).run(&histories(OPS), |history| {
+        count.set(count.get() + 1);
+        let model = ModelHarness::new(Timestamp::MIN);
+        runtime
+            .block_on(compare(&history, &model, &Broken::new(defect)))
+            .map(|_reached| ())
+            .map_err(|difference| TestCaseError::fail(difference.report))
+    });
+    match outcome {
+        Ok(()) => false,
+        Err(TestError::Fail(..)) => true,
+        Err(abort @ TestError::Abort(_)) => panic!("SLUICE_SEED={seed}: {abort}"),
     }
 }
