@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 
 use rusqlite::Connection;
@@ -15,8 +14,11 @@ use crate::LedgerError;
 use crate::lanes::LedgerIdentity;
 use checkpoint::Checkpoints;
 use failure::Step;
+use health::Health;
 use readers::Readers;
-use writer::{Health, Writer, WriterLoop};
+use writer::{Writer, WriterLoop};
+
+pub use health::Unwritable;
 
 mod append;
 mod checkpoint;
@@ -25,6 +27,7 @@ mod connection;
 mod coupons;
 mod facts;
 mod failure;
+mod health;
 mod identity;
 mod keys;
 mod lanes;
@@ -203,7 +206,7 @@ impl SqliteLedger {
         drop(connection);
         let readers = Readers::open(path, READERS, WAITING_MAX, Arc::new(report_only))?;
         let health = Arc::new(Health::new());
-        health.writable.store(false, Ordering::Release);
+        health.set(Some(Unwritable::ReadOnly));
         Ok(Self::assemble(path, identity, readers, None, health))
     }
 
@@ -225,11 +228,19 @@ impl SqliteLedger {
         }
     }
 
-    /// Whether writes go through, as far as is known: false from the first write that found the
-    /// disk full or read-only until one went through again. For readiness.
+    /// Why writes do not go through, as far as is known; `None` while they do. Set by the first
+    /// write that found the disk full or the file locked by another process (for longer than the
+    /// five seconds that a write waits); gone about a second after they could go through again,
+    /// whether anybody writes or not. For readiness.
+    #[must_use]
+    pub fn unwritable(&self) -> Option<Unwritable> {
+        self.health.unwritable()
+    }
+
+    /// Whether writes go through: there is no [`unwritable`](Self::unwritable).
     #[must_use]
     pub fn writable(&self) -> bool {
-        self.health.writable.load(Ordering::Acquire)
+        self.unwritable().is_none()
     }
 
     /// The file.

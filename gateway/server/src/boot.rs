@@ -302,11 +302,7 @@ fn serve_ops(
     };
     std::thread::Builder::new()
         .name("ops".to_owned())
-        .spawn(move || {
-            if let Err(error) = runtime.block_on(ops::serve(listener, ops)) {
-                tracing::error!(%error, "the ops port ended");
-            }
-        })?;
+        .spawn(move || runtime.block_on(ops::serve(listener, ops)))?;
     Ok(address)
 }
 
@@ -318,12 +314,11 @@ fn watch_readiness(
     keepers: &KeeperHandle,
 ) {
     crate::hotstate_watch::watch(readiness, hotstate);
-    let writable = Arc::clone(ledger);
+    let written = Arc::clone(ledger);
     readiness.add(move || {
-        (!writable.writable()).then(|| {
-            "the ledger cannot be written (disk full or read-only): claims of class ledger wait"
-                .to_owned()
-        })
+        written
+            .unwritable()
+            .map(|why| format!("the ledger cannot be written ({why}): claims of class ledger wait"))
     });
     let keepers = keepers.clone();
     readiness.add(move || {

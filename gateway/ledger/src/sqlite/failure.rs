@@ -35,6 +35,8 @@ pub(super) enum Gravity {
     Full,
     /// The file or the disk cannot be trusted: the process has to end.
     Fatal,
+    /// Another process held the write lock for as long as a write waits: as `Full`.
+    Busy,
     /// Nothing was done; the caller may come again.
     Passing,
     /// A row or a statement is wrong: a defect.
@@ -51,11 +53,10 @@ pub(super) fn gravity(error: &rusqlite::Error) -> Gravity {
         // The index of the WAL could not grow, and no frame was written: the disk is full.
         ffi::SQLITE_IOERR if error.extended_code == ffi::SQLITE_IOERR_SHMSIZE => Gravity::Full,
         ffi::SQLITE_IOERR | ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => Gravity::Fatal,
-        ffi::SQLITE_BUSY
-        | ffi::SQLITE_LOCKED
-        | ffi::SQLITE_NOMEM
-        | ffi::SQLITE_INTERRUPT
-        | ffi::SQLITE_CANTOPEN => Gravity::Passing,
+        ffi::SQLITE_BUSY => Gravity::Busy,
+        ffi::SQLITE_LOCKED | ffi::SQLITE_NOMEM | ffi::SQLITE_INTERRUPT | ffi::SQLITE_CANTOPEN => {
+            Gravity::Passing
+        }
         _ => Gravity::Defect,
     }
 }
@@ -65,7 +66,7 @@ pub(super) fn answer(error: &rusqlite::Error) -> LedgerError {
     let reason = describe(error);
     match gravity(error) {
         Gravity::Full => LedgerError::Full { reason },
-        Gravity::Passing => LedgerError::Unavailable { reason },
+        Gravity::Busy | Gravity::Passing => LedgerError::Unavailable { reason },
         Gravity::Fatal | Gravity::Defect => LedgerError::Corrupt { reason },
     }
 }

@@ -4,12 +4,13 @@
 //! one transaction and commits once; only then is any of them answered. So a burst of writers pays
 //! for one sync of the disk together, and an answer always means "on disk".
 //!
-//! What goes wrong is weighed by [`failure::gravity`]. A full disk refuses the group and is asked
-//! again by a probe, at most once a second. A failed sync, a failed write or a damaged page ends
+//! What goes wrong is weighed by [`failure::gravity`]. Where the disk is full, or another process
+//! holds the write lock for longer than a write waits, the group is refused; so are those after it,
+//! at once, until a probe goes through that is made once a second. A failed sync, a failed write or a damaged page ends
 //! the process: the state of the file is not known any more, and trying again would only hide it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError};
 use std::time::{Duration, Instant};
 
@@ -17,13 +18,15 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::checkpoint::Checkpoints;
+use super::connection::{BUSY_WAIT, PROBE_WAIT};
 use super::failure::{self, Gravity, Step, Stop};
+use super::health::{Health, Unwritable};
 use super::{FatalHook, failure::describe};
 use crate::LedgerError;
 
 /// Most jobs in one transaction: bounds how long the first of them waits for the last.
 const GROUP_JOBS_MAX: usize = 64;
-/// How often a full disk is asked whether it has room again, and an idle writer wakes.
+/// How often a file that refuses is asked again, and an idle writer wakes.
 const IDLE_WAKE: Duration = Duration::from_secs(1);
 
 /// What the thread is asked.
@@ -52,16 +55,6 @@ pub(super) enum Ran {
     Failed(rusqlite::Error),
 }
 
-/// Whether writes are possible now, and how many wait. Shared with those who ask.
-#[derive(Debug)]
-pub(super) struct Health {
-    /// False from a full or read-only disk until a probe went through.
-    pub(super) writable: AtomicBool,
-    /// Jobs that were queued and are not answered yet.
-    pub(super) waiting: AtomicU64,
-    depth: metrics::Gauge,
-}
-
 /// Where jobs are handed in.
 pub(super) struct Writer {
     queue: SyncSender<Request>,
@@ -83,30 +76,6 @@ struct JobOf<T, F> {
     step: Option<F>,
     outcome: Option<Result<T, LedgerError>>,
     reply: oneshot::Sender<Result<T, LedgerError>>,
-}
-
-// === impl Health ===
-
-impl Health {
-    pub(super) fn new() -> Self {
-        Self {
-            writable: AtomicBool::new(true),
-            waiting: AtomicU64::new(0),
-            depth: metrics::gauge!("sluice_ledger_queue_depth"),
-        }
-    }
-
-    fn entered(&self) {
-        #[expect(clippy::cast_precision_loss, reason = "a gauge of a bounded queue")]
-        self.depth
-            .set((self.waiting.fetch_add(1, Ordering::Relaxed) + 1) as f64);
-    }
-
-    fn left(&self) {
-        #[expect(clippy::cast_precision_loss, reason = "a gauge of a bounded queue")]
-        self.depth
-            .set((self.waiting.fetch_sub(1, Ordering::Relaxed) - 1) as f64);
-    }
 }
 
 // === impl Writer ===
@@ -208,7 +177,9 @@ where
                     self.outcome = Some(Err(failure::answer(&error)));
                     Ran::Undo
                 }
-                Gravity::Full | Gravity::Fatal | Gravity::Passing => Ran::Failed(error),
+                Gravity::Full | Gravity::Fatal | Gravity::Busy | Gravity::Passing => {
+                    Ran::Failed(error)
+                }
             },
         }
     }
@@ -284,7 +255,7 @@ impl WriterLoop {
     }
 
     fn idle(&mut self) -> Result<(), Ended> {
-        if !self.health.writable.load(Ordering::Acquire) {
+        if self.health.unwritable().is_some() {
             self.probe()?;
         }
         let checkpointed = self.checkpoints.idle(&self.connection);
@@ -299,17 +270,12 @@ impl WriterLoop {
     /// Runs a group of jobs and answers all of them.
     fn group(&mut self, mut jobs: Vec<Box<dyn Job>>) -> Result<(), Ended> {
         let due = self.asked.is_none_or(|asked| asked.elapsed() >= IDLE_WAKE);
-        if !self.health.writable.load(Ordering::Acquire) {
-            if due {
-                self.probe()?;
-            }
-            if !self.health.writable.load(Ordering::Acquire) {
-                let full = LedgerError::Full {
-                    reason: "no room was found since the disk was full".to_owned(),
-                };
-                self.answer(jobs, &Err(full));
-                return Ok(());
-            }
+        if due && self.health.unwritable().is_some() {
+            self.probe()?;
+        }
+        if let Some(why) = self.health.unwritable() {
+            self.answer(jobs, &Err(refusal(why)));
+            return Ok(());
         }
         let committed = match self.transaction(&mut jobs) {
             Ok(()) => Ok(()),
@@ -362,13 +328,11 @@ impl WriterLoop {
 
     /// Asks whether writes go through again.
     fn probe(&mut self) -> Result<(), Ended> {
+        let probed = self.try_write();
         self.asked = Some(Instant::now());
-        let probed = self
-            .connection
-            .execute_batch("BEGIN IMMEDIATE; UPDATE meta SET probes = probes + 1; COMMIT");
         match probed {
             Ok(()) => {
-                self.health.writable.store(true, Ordering::Release);
+                self.health.set(None);
                 tracing::info!("the ledger can be written again");
                 Ok(())
             }
@@ -379,25 +343,34 @@ impl WriterLoop {
         }
     }
 
+    /// The smallest write. It waits less than others for another process, as it comes again soon
+    /// and writers may be queued behind it.
+    fn try_write(&self) -> rusqlite::Result<()> {
+        self.connection.busy_timeout(PROBE_WAIT)?;
+        let written = self
+            .connection
+            .execute_batch("BEGIN IMMEDIATE; UPDATE meta SET probes = probes + 1; COMMIT");
+        self.connection.busy_timeout(BUSY_WAIT)?;
+        written
+    }
+
     fn checked(&mut self, checkpointed: rusqlite::Result<()>) -> Result<(), Ended> {
         checkpointed.or_else(|error| self.weigh(&error))
     }
 
-    /// Acts on an error: marks the ledger full, or ends the process.
+    /// Acts on an error: marks the ledger as refusing, or ends the process.
     fn weigh(&mut self, error: &rusqlite::Error) -> Result<(), Ended> {
         match failure::gravity(error) {
             Gravity::Full => {
-                self.asked = Some(Instant::now());
-                if self.health.writable.swap(false, Ordering::AcqRel) {
-                    tracing::error!(
-                        error = %describe(error),
-                        "the ledger cannot be written: disk full or read-only; no claim is made durable until there is room"
-                    );
-                }
+                self.refuse(Unwritable::Full, error);
+                Ok(())
+            }
+            Gravity::Busy => {
+                self.refuse(Unwritable::Busy, error);
                 Ok(())
             }
             Gravity::Fatal => {
-                self.health.writable.store(false, Ordering::Release);
+                self.health.set(Some(Unwritable::Failed));
                 (self.fatal)(&describe(error));
                 Err(Ended)
             }
@@ -406,6 +379,27 @@ impl WriterLoop {
                 Ok(())
             }
         }
+    }
+
+    /// No write is tried from now on but a probe.
+    fn refuse(&mut self, why: Unwritable, error: &rusqlite::Error) {
+        self.asked = Some(Instant::now());
+        if self.health.set(Some(why)) != Some(why) {
+            tracing::error!(
+                error = %describe(error),
+                "the ledger cannot be written: {why}; no claim is made durable until it can"
+            );
+        }
+    }
+}
+
+/// What a write is answered that was not tried.
+fn refusal(why: Unwritable) -> LedgerError {
+    match why {
+        Unwritable::Busy => unavailable("another process has been holding the write lock"),
+        Unwritable::Full | Unwritable::Failed | Unwritable::ReadOnly => LedgerError::Full {
+            reason: "no room was found since the disk was full".to_owned(),
+        },
     }
 }
 

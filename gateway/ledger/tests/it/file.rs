@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sluice_domain::id::LaneId;
 use sluice_ledger::claims::{AppendFrom, Claims};
 use sluice_ledger::lanes::Lanes;
-use sluice_ledger::sqlite::OpenError;
+use sluice_ledger::sqlite::{OpenError, Unwritable};
 use sluice_ledger::{LedgerError, SqliteLedger};
 
 use crate::story::{COUPON, Keeper, ROWS, check_batches, options, runtime};
@@ -147,5 +147,43 @@ fn a_reader_beside_the_writer_sees_every_answered_commit() {
             matches!(closed, Err(LedgerError::Unavailable { .. })),
             "{closed:?}"
         );
+    });
+}
+
+/// Another process with a write lock: a shell that was left in a transaction, a backup tool.
+#[test]
+fn a_locked_file_is_told_and_heals_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    runtime().block_on(async {
+        let mut keeper = Keeper::start(SqliteLedger::open(&path, options()).unwrap()).await;
+        keeper.append(0).await.unwrap();
+        assert_eq!(keeper.ledger.unwritable(), None);
+        let other = rusqlite::Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        // The first waits for the lock; the others are refused as it goes on.
+        for _write in 0..3 {
+            let refused = keeper.append(1).await;
+            assert!(
+                matches!(refused, Err(LedgerError::Unavailable { .. })),
+                "{refused:?}"
+            );
+            assert_eq!(keeper.ledger.unwritable(), Some(Unwritable::Busy));
+        }
+        assert_eq!(
+            keeper.ledger.granted(COUPON).await.unwrap(),
+            u64::from(ROWS)
+        );
+        other.execute_batch("ROLLBACK").unwrap();
+        // Nobody writes: it is found out all the same.
+        let healed = async {
+            while !keeper.ledger.writable() {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        let healed = tokio::time::timeout(std::time::Duration::from_secs(30), healed).await;
+        assert!(healed.is_ok(), "{:?}", keeper.ledger.unwritable());
+        keeper.append(1).await.unwrap();
+        keeper.ledger.close().await;
     });
 }
