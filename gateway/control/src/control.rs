@@ -91,7 +91,8 @@ impl Control {
             // Nobody listens any more only where serving has ended by itself.
             let _unheard = stop.send(true);
         };
-        serving::serve(listener, self.router(), &self.app.settings, announce).await;
+        let bounds = self.app.settings.bounds();
+        serving::serve("admin", listener, self.router(), bounds, announce).await;
         self.drain_changes().await;
         retries.abort();
     }

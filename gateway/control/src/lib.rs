@@ -21,7 +21,7 @@ pub mod port;
 mod publish;
 mod rbac;
 mod router;
-mod serving;
+pub mod serving;
 mod session;
 mod settings;
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::serving::Bounds;
+
 /// Limits and waits. All bounded; [`Default`] holds what `config/default.toml` documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ControlSettings {
@@ -42,6 +44,19 @@ pub struct ControlSettings {
     pub audit_rounds_max: u32,
     /// Pause between those rounds.
     pub audit_round_pause: Duration,
+}
+
+// === impl ControlSettings ===
+
+impl ControlSettings {
+    /// What the admin port bears.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            connections_max: self.connections_max,
+            header_read_timeout: self.header_read_timeout,
+            drain_timeout: self.drain_timeout,
+        }
+    }
 }
 
 impl Default for ControlSettings {

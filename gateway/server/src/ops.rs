@@ -2,20 +2,34 @@
 //! its own, so that it answers while the others are saturated.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
+use sluice_control::serving::{self, Bounds};
 
 use crate::readiness::Readiness;
 use crate::telemetry::LogFilter;
 
 /// How often the recorder tidies its histograms; without it memory grows with each scrape's age.
-const UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
+const UPKEEP: Duration = Duration::from_secs(5);
+/// More than probes and scrapers need; whoever holds connections open is cut off before long. The
+/// port serves as long as the process, so nothing is drained.
+const BOUNDS: Bounds = Bounds {
+    connections_max: 64,
+    header_read_timeout: Duration::from_secs(5),
+    drain_timeout: Duration::ZERO,
+};
+/// Longest time from the head of a request to its answer: the body may be drawn out.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Longest body: a log filter.
+const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// What the ops port shows.
 #[derive(Clone)]
@@ -35,7 +49,7 @@ struct NotReadyBody {
 }
 
 /// Serves until the process ends.
-pub(crate) async fn serve(listener: tokio::net::TcpListener, ops: Ops) -> std::io::Result<()> {
+pub(crate) async fn serve(listener: tokio::net::TcpListener, ops: Ops) {
     let upkeep = ops.metrics.clone();
     tokio::spawn(async move {
         let mut tick = tokio::time::interval(UPKEEP);
@@ -61,8 +75,16 @@ pub(crate) async fn serve(listener: tokio::net::TcpListener, ops: Ops) -> std::i
         .route("/readyz", get(ready))
         .route("/startupz", get(started))
         .route("/log-filter", put(set_log_filter))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(in_time))
         .with_state(ops);
-    axum::serve(listener, router).await
+    serving::serve("ops", listener, router, BOUNDS, std::future::pending()).await;
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    tokio::time::timeout(ANSWER_WITHIN, next.run(request))
+        .await
+        .unwrap_or_else(|_elapsed| StatusCode::REQUEST_TIMEOUT.into_response())
 }
 
 async fn ready(State(ops): State<Ops>) -> Response {

@@ -15,6 +15,7 @@ mod halted;
 mod http;
 mod lanes;
 mod metrics;
+mod ops;
 mod process;
 mod redis;
 mod stranger;
