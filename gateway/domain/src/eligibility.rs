@@ -4,7 +4,7 @@
 //! are listed beside it:
 //!
 //! 1. `archived`, 2. `ended`, 3. `paused`, 4. `not_started`, 5. `outside_time_window`,
-//! 6. `not_eligible` (the rule on users), 7. `verification_required` (each missing attribute, then
+//! 6. `not_eligible` (by code only; the rule on users), 7. `verification_required` (each missing attribute, then
 //!    the device).
 //!
 //! Stock and limits are not decided here: only the claim script knows them. Nor does a reason end
@@ -64,7 +64,15 @@ impl Rules {
     /// without an allocation, where they may.
     #[must_use]
     pub fn claim_reasons(&self, shopper: &Shopper, now: Timestamp) -> Vec<Reason> {
-        reasons::collect(&self.published, &self.windows, shopper, now)
+        let by_code = false;
+        reasons::collect(&self.published, &self.windows, shopper, by_code, now)
+    }
+
+    /// As [`Rules::claim_reasons`], for a shopper who has the coupon's public code.
+    #[must_use]
+    pub fn claim_reasons_by_code(&self, shopper: &Shopper, now: Timestamp) -> Vec<Reason> {
+        let by_code = true;
+        reasons::collect(&self.published, &self.windows, shopper, by_code, now)
     }
 }
 
@@ -72,7 +80,18 @@ impl Rules {
 #[must_use]
 pub fn claim_reasons(published: &Published, shopper: &Shopper, now: Timestamp) -> Vec<Reason> {
     let windows = Weekly::new(&published.terms.conditions.windows);
-    reasons::collect(published, &windows, shopper, now)
+    reasons::collect(published, &windows, shopper, false, now)
+}
+
+/// As [`Rules::claim_reasons_by_code`], for one question.
+#[must_use]
+pub fn claim_reasons_by_code(
+    published: &Published,
+    shopper: &Shopper,
+    now: Timestamp,
+) -> Vec<Reason> {
+    let windows = Weekly::new(&published.terms.conditions.windows);
+    reasons::collect(published, &windows, shopper, true, now)
 }
 
 /// Whether the coupon was never open under any revision: then nobody has a claim of it.

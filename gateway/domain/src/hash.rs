@@ -4,7 +4,7 @@
 //! that limits are counted by must mean the same for ever. Sub-keys are derived by BLAKE3's key
 //! derivation with one context string per use, so no hash of one kind can be taken for another.
 
-use crate::id::{ClaimId, CouponId, CouponNumber, SubjectHash, UserId};
+use crate::id::{ClaimId, CouponId, CouponNumber, OrderId, RedemptionId, SubjectHash, UserId};
 
 /// Rounds of the Feistel network; four are enough for a pseudo-random permutation (Luby and
 /// Rackoff 1988), six leave a margin.
@@ -18,6 +18,7 @@ pub struct HashKeys {
     keyed: [u8; 32],
     device: [u8; 32],
     address: [u8; 32],
+    redemption: [u8; 32],
 }
 
 impl HashKeys {
@@ -30,6 +31,7 @@ impl HashKeys {
             keyed: blake3::derive_key("sluice 2026 claim id, by idempotency key", master),
             device: blake3::derive_key("sluice 2026 device of a claim", master),
             address: blake3::derive_key("sluice 2026 address of a claim", master),
+            redemption: blake3::derive_key("sluice 2026 redemption of an order", master),
         }
     }
 
@@ -72,6 +74,14 @@ impl HashKeys {
         hasher.update(user.as_bytes());
         hasher.update(key.as_bytes());
         ClaimId::new(coupon, first(&hasher))
+    }
+
+    /// The id of an order's one redemption.
+    #[must_use]
+    pub fn redemption_id(&self, order: &OrderId) -> RedemptionId {
+        let mut hasher = blake3::Hasher::new_keyed(&self.redemption);
+        hasher.update(order.as_str().as_bytes());
+        RedemptionId(first(&hasher))
     }
 
     /// The hash that a coupon's limit per device counts by.

@@ -16,6 +16,9 @@ pub const CLAIM_ID_CHARS: usize = 26;
 /// Most bytes that a user id may have.
 pub const USER_ID_BYTES_MAX: usize = 64;
 
+/// Most bytes that an order id may have.
+pub const ORDER_ID_BYTES_MAX: usize = 64;
+
 /// Why a text is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
@@ -117,6 +120,15 @@ pub struct UserId {
     bytes: [u8; USER_ID_BYTES_MAX],
 }
 
+/// The id of a redemption: 128 bits of a keyed hash of its order's id, so that an order finds its
+/// one redemption without an index.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RedemptionId(pub [u8; 16]);
+
+/// An order, as the merchant's checkout names it: 1 to 64 of `A-Z a-z 0-9 _ - . :`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderId(Box<str>);
+
 /// A keyed hash of a device id or of an address prefix, bound to one coupon.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubjectHash(pub [u8; 8]);
@@ -202,6 +214,68 @@ impl FromStr for ClaimId {
     fn from_str(text: &str) -> Result<Self, IdError> {
         let value = decode(text, CLAIM_ID_CHARS, "26")?;
         Ok(Self(value.to_be_bytes()))
+    }
+}
+
+// === impl RedemptionId ===
+
+impl fmt::Display for RedemptionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0_u8; CLAIM_ID_CHARS];
+        encode(u128::from_be_bytes(self.0), &mut text);
+        f.write_str(std::str::from_utf8(&text).map_err(|_utf8| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for RedemptionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedemptionId({self})")
+    }
+}
+
+impl FromStr for RedemptionId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let value = decode(text, CLAIM_ID_CHARS, "26")?;
+        Ok(Self(value.to_be_bytes()))
+    }
+}
+
+// === impl OrderId ===
+
+impl OrderId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for OrderId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        if text.is_empty() || text.len() > ORDER_ID_BYTES_MAX {
+            return Err(IdError::Length {
+                found: text.chars().count(),
+                expected: "1 to 64",
+            });
+        }
+        let allowed =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
+        if !text.bytes().all(allowed) {
+            return Err(IdError::Character {
+                allowed: "letters, digits, _, -, . and :",
+            });
+        }
+        Ok(Self(text.into()))
     }
 }
 
@@ -329,7 +403,7 @@ macro_rules! serde_as_text {
         }
     )*};
 }
-serde_as_text!(CouponId, ClaimId, UserId);
+serde_as_text!(CouponId, ClaimId, UserId, RedemptionId, OrderId);
 
 /// Writes the low `5 * text.len()` bits of `value`, most significant group first.
 fn encode(value: u128, text: &mut [u8]) {

@@ -1,4 +1,5 @@
-//! What operators send: the API form of a coupon, read into [`CouponSpec`].
+//! What operators and checkouts send: the API form of a coupon, read into [`CouponSpec`], and of
+//! carts, holds and refunds.
 //!
 //! Reading goes in two steps. First bytes become a tree: there, what is not JSON, is nested too deep
 //! or says one key twice is refused. Then each field is read from the tree by hand rather than by a
@@ -9,6 +10,8 @@
 //! [`crate::render`] is the other direction; reading what it wrote gives the same coupon.
 
 mod benefit;
+mod cart;
+mod checkout;
 mod conditions;
 mod definition;
 mod limits;
@@ -21,7 +24,13 @@ mod validity;
 use serde::Serialize;
 
 use crate::coupon::{Coupon, CouponSpec};
+use crate::id::UserId;
 use reader::{Node, Report};
+
+pub use checkout::{
+    BuyerFacts, CLAIMS_MAX, CODE_CHARS_MAX, CODES_MAX, ClaimByCodeRequest, HoldRequest,
+    MatchRequest, Principal, QuoteRequest, RefundRequest, RefundWanted,
+};
 
 /// Most errors that one answer lists.
 pub const ERRORS_MAX: usize = 100;
@@ -74,6 +83,63 @@ pub fn stock(body: &[u8]) -> Result<Option<u64>, Vec<FieldError>> {
         let object = Node::root(&tree).object(report, &["total"])?;
         limits::total(&object, report)
     })
+}
+
+/// Reads the body of a quote.
+///
+/// # Errors
+/// With every field that was not accepted, at most [`ERRORS_MAX`] of them; never empty.
+pub fn quote(body: &[u8]) -> Result<QuoteRequest, Vec<FieldError>> {
+    let tree = tree::parse(body)?;
+    read(|report| checkout::read_quote(&Node::root(&tree), report))
+}
+
+/// Reads the body of a claim by code.
+///
+/// # Errors
+/// With every field that was not accepted, at most [`ERRORS_MAX`] of them; never empty.
+pub fn claim_by_code(body: &[u8]) -> Result<ClaimByCodeRequest, Vec<FieldError>> {
+    let tree = tree::parse(body)?;
+    read(|report| checkout::read_claim_by_code(&Node::root(&tree), report))
+}
+
+/// Reads the body of a match of the wallet with a cart.
+///
+/// # Errors
+/// With every field that was not accepted, at most [`ERRORS_MAX`] of them; never empty.
+pub fn wallet_match(body: &[u8]) -> Result<MatchRequest, Vec<FieldError>> {
+    let tree = tree::parse(body)?;
+    read(|report| checkout::read_match(&Node::root(&tree), report))
+}
+
+/// Reads the body of a hold.
+///
+/// # Errors
+/// With every field that was not accepted, at most [`ERRORS_MAX`] of them; never empty.
+pub fn hold(body: &[u8]) -> Result<HoldRequest, Vec<FieldError>> {
+    let tree = tree::parse(body)?;
+    read(|report| checkout::read_hold(&Node::root(&tree), report))
+}
+
+/// Reads the body of a refund.
+///
+/// # Errors
+/// With every field that was not accepted, at most [`ERRORS_MAX`] of them; never empty.
+pub fn refund(body: &[u8]) -> Result<RefundRequest, Vec<FieldError>> {
+    let tree = tree::parse(body)?;
+    read(|report| checkout::read_refund(&Node::root(&tree), report))
+}
+
+/// Reads the body of a confirm or a cancel: nothing, `{}`, or the user for whom a service asks.
+///
+/// # Errors
+/// With every field that was not accepted, at most [`ERRORS_MAX`] of them; never empty.
+pub fn for_user(body: &[u8]) -> Result<Option<UserId>, Vec<FieldError>> {
+    if body.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let tree = tree::parse(body)?;
+    read(|report| checkout::read_bare(&Node::root(&tree), report))
 }
 
 /// Runs a reader; what it found counts only where it found nothing wrong.

@@ -13,14 +13,17 @@
 //! | 6 | once quiet: sold, plus what is left, plus what is quarantined, is the total |
 //! | 7 | a refused request left no claim; an unknown one left none or one |
 //! | 8 | no durable grant under a revision or state that was not current |
-//! | 9-10 | belong to checkout |
+//! | 9 | redemptions take legal paths, one event per transition; uses follow them and stay within their limits |
+//! | 10 | discounts add up and stay within budgets; refunds never exceed what was paid |
 //! | 11 | what left the outbox is in the ledger or was set aside |
 //! | 12 | epochs and keeper numbers rise |
 //! | 13 | every index row has its primary, and the other way round |
 //! | 14 | the audit log's hash chain verifies |
 //! | 15 | belongs to a search through the logs |
 
+pub mod checkout;
 pub mod history;
+pub mod redemptions;
 pub mod rows;
 
 #[cfg(test)]

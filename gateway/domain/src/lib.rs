@@ -4,6 +4,7 @@
 //! (`now` is an argument), no randomness and no `async`: so every rule can be tested with tables
 //! and properties, and the simulator runs the very code that production runs.
 
+pub mod cart;
 pub mod change;
 pub mod claim;
 pub mod coupon;
@@ -15,9 +16,13 @@ pub mod invariant;
 pub mod lane;
 pub mod lease;
 pub mod money;
+pub mod pricing;
 pub mod published;
 pub mod reason;
+pub mod redemption;
+pub mod refund;
 pub mod render;
+pub mod stacking;
 pub mod terms;
 pub mod time;
 pub mod validity;

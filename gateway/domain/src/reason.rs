@@ -1,5 +1,7 @@
 //! The one closed list of reason codes. Stable for ever: clients branch on them.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 macro_rules! codes {
@@ -138,21 +140,21 @@ codes! {
 }
 
 /// One reason, with everything a person or a program needs to act on it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// The code.
     pub code: ReasonCode,
     /// The condition that did not hold, as named in the coupon's JSON (`users`, `windows` …).
-    pub condition: &'static str,
+    pub condition: Cow<'static, str>,
     /// What would have been accepted.
     pub expected: String,
     /// What was found.
     pub actual: String,
     /// What is missing, where that is a number.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<String>,
     /// The smallest change that would make it pass, in words.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
     /// The version of the terms it was decided under.
     pub terms_version: crate::id::Version,

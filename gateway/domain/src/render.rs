@@ -5,6 +5,8 @@
 
 mod definition;
 mod public;
+mod quote;
+mod redemption;
 
 use serde::Serialize;
 
@@ -14,6 +16,8 @@ use crate::time::Timestamp;
 
 pub use definition::Definition;
 pub use public::PublicTerms;
+pub use quote::{MatchBody, QuoteBody};
+pub use redemption::{RedemptionBody, RefundBody};
 
 /// A coupon as the admin API answers it.
 #[derive(Debug, Clone, Serialize)]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::time::Timestamp;
 
 pub use content_hash::TermsHash;
+pub(crate) use content_hash::canonical;
 
 /// An amount in minor units of the coupon's currency. Never negative in a definition.
 pub type MinorUnits = i64;

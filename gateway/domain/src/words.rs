@@ -115,6 +115,37 @@ pub const fn day_name(day: Weekday) -> &'static str {
     }
 }
 
+/// What is verified, as in "a verified phone number".
+pub(crate) const fn verified(attribute: Verified) -> &'static str {
+    match attribute {
+        Verified::Phone => "phone number",
+        Verified::Email => "e-mail address",
+        Verified::Identity => "identity",
+    }
+}
+
+/// Products that a shopper may choose from, as in "shoes or brand x".
+pub(crate) fn one_of(set: &ProductSet) -> String {
+    let plain = |list: &[String], prefix: &str| {
+        let entries = list.iter().map(|entry| format!("{prefix}{entry}"));
+        entries.collect::<Vec<String>>()
+    };
+    let mut entries = plain(&set.categories, "");
+    entries.extend(plain(&set.skus, ""));
+    entries.extend(plain(&set.brands, "brand "));
+    entries.extend(plain(&set.tags, "products tagged "));
+    let more = entries.len().saturating_sub(NAMED_MAX);
+    if more > 0 {
+        entries.truncate(NAMED_MAX);
+        return format!("{} or {more} more", entries.join(", "));
+    }
+    match entries.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        None => "any product".to_owned(),
+    }
+}
+
 /// The first few of a list, and how many more there are.
 pub(crate) fn some<'a>(entries: impl Iterator<Item = &'a str>) -> String {
     let entries: Vec<&str> = entries.collect();
@@ -125,7 +156,8 @@ pub(crate) fn some<'a>(entries: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-fn amount(minor: MinorUnits, currency: Currency) -> String {
+/// An amount with the code of its currency.
+pub(crate) fn amount(minor: MinorUnits, currency: Currency) -> String {
     format!("{} {}", money::format(minor, currency), currency.as_str())
 }
 
@@ -201,11 +233,7 @@ fn who(conditions: &Conditions) -> Vec<String> {
         let names: Vec<&str> = conditions
             .verified
             .iter()
-            .map(|verified| match verified {
-                Verified::Phone => "phone number",
-                Verified::Email => "e-mail address",
-                Verified::Identity => "identity",
-            })
+            .map(|&attribute| verified(attribute))
             .collect();
         out.push(format!("Requires a verified {}.", names.join(" and ")));
     }
@@ -251,7 +279,8 @@ fn validity(validity: &Validity) -> String {
     }
 }
 
-const fn plural(count: u32, one: &'static str, many: &'static str) -> &'static str {
+/// The word that goes with a count.
+pub(crate) const fn plural(count: u32, one: &'static str, many: &'static str) -> &'static str {
     if count == 1 { one } else { many }
 }
 

@@ -1,7 +1,7 @@
 //! One function per condition; each adds what does not hold.
 
 use super::Shopper;
-use crate::coupon::Lifecycle;
+use crate::coupon::{Distribution, Lifecycle};
 use crate::id::UserId;
 use crate::published::Published;
 use crate::reason::{Reason, ReasonCode};
@@ -14,6 +14,7 @@ pub(super) fn collect(
     published: &Published,
     windows: &Weekly,
     shopper: &Shopper,
+    by_code: bool,
     now: Timestamp,
 ) -> Vec<Reason> {
     let mut found = Found {
@@ -24,6 +25,7 @@ pub(super) fn collect(
     found.state();
     found.start();
     found.windows(windows);
+    found.distribution(by_code);
     found.users(shopper);
     found.verified(shopper);
     found.device(shopper);
@@ -46,7 +48,7 @@ impl Found<'_> {
     ) -> &mut Reason {
         self.reasons.push(Reason {
             code,
-            condition,
+            condition: condition.into(),
             expected: expected.into(),
             actual: actual.into(),
             gap: None,
@@ -109,12 +111,28 @@ impl Found<'_> {
         let now = self.now;
         let reason = self.add(
             ReasonCode::OutsideTimeWindow,
-            "conditions.windows",
+            "windows",
             expected,
             now.to_string(),
         );
         reason.gap = opening.map(|at| ((at.millis_since(now) + 999) / 1_000).to_string());
         reason.fix = opening.map(|at| format!("Claim from {at} on."));
+    }
+
+    /// A coupon that is handed out by its code only is claimed with the code.
+    fn distribution(&mut self, by_code: bool) {
+        let open =
+            |way: &Distribution| matches!(way, Distribution::Public | Distribution::Targeted);
+        if by_code || self.published.distribution.iter().any(open) {
+            return;
+        }
+        self.add(
+            ReasonCode::NotEligible,
+            "distribution",
+            "the coupon's code",
+            "a claim without it",
+        )
+        .fix = Some("Claim with the code.".to_owned());
     }
 
     fn users(&mut self, shopper: &Shopper) {
@@ -142,12 +160,7 @@ impl Found<'_> {
         let actual = shopper
             .is_new
             .map_or("the token does not say: it has no claim \"new\"", name);
-        let reason = self.add(
-            ReasonCode::NotEligible,
-            "conditions.users",
-            name(wanted),
-            actual,
-        );
+        let reason = self.add(ReasonCode::NotEligible, "users", name(wanted), actual);
         if shopper.is_new.is_none() {
             reason.fix = Some(format!(
                 "Sign in with a token that has the claim \"new\": {wanted}."
@@ -175,7 +188,7 @@ impl Found<'_> {
         };
         let reason = self.add(
             ReasonCode::NotEligible,
-            "conditions.users",
+            "users",
             "a member of a group that the coupon is for",
             actual,
         );
@@ -188,7 +201,7 @@ impl Found<'_> {
         if ids.binary_search(&shopper.user).is_err() {
             self.add(
                 ReasonCode::NotEligible,
-                "conditions.users",
+                "users",
                 "a user on the coupon's list",
                 "not on the list",
             );
@@ -207,7 +220,7 @@ impl Found<'_> {
             };
             self.add(
                 ReasonCode::VerificationRequired,
-                "conditions.verified",
+                "verified",
                 format!("a verified {name}"),
                 "not verified",
             )

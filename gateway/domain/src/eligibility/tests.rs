@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::coupon::Lifecycle;
+use crate::coupon::{Distribution, Lifecycle};
 use crate::reason::ReasonCode;
 use crate::sample::{at, live, published, shopper, user};
 use crate::terms::Users;
@@ -85,7 +85,7 @@ fn a_reason_says_what_is_missing_and_what_helps() {
         Some("Claim from 2026-11-27T00:00:00Z on.")
     );
     let second = &reasons[1];
-    assert_eq!(second.condition, "conditions.windows");
+    assert_eq!(second.condition, "windows");
     assert_eq!(second.expected, "fri, sat 18:00-02:00 (Asia/Shanghai)");
     assert_eq!(
         second.fix.as_deref(),
@@ -147,7 +147,7 @@ fn users_by_kind() {
             None => assert_eq!(codes(&reasons), []),
             Some(actual) => {
                 assert_eq!(codes(&reasons), [ReasonCode::NotEligible]);
-                assert_eq!(reasons[0].condition, "conditions.users");
+                assert_eq!(reasons[0].condition, "users");
                 assert_eq!(reasons[0].actual, actual);
             }
         }
@@ -162,22 +162,40 @@ fn each_missing_verification_is_named() {
     let now = at("2026-11-27T10:00:00Z");
     let mut somebody = shopper("u1");
     somebody.verified = Arc::new([Verified::Email]);
-    let conditions: Vec<(&str, String)> = claim_reasons(&coupon, &somebody, now)
+    let conditions: Vec<String> = claim_reasons(&coupon, &somebody, now)
         .into_iter()
         .inspect(|reason| assert_eq!(reason.code, ReasonCode::VerificationRequired))
-        .map(|reason| (reason.condition, reason.expected))
+        .map(|reason| format!("{}: {}", reason.condition, reason.expected))
         .collect();
     assert_eq!(
         conditions,
         [
-            ("conditions.verified", "a verified phone number".to_owned()),
-            ("conditions.verified", "a verified identity".to_owned()),
-            ("limits.per_device", "a token bound to a device".to_owned()),
+            "verified: a verified phone number",
+            "verified: a verified identity",
+            "limits.per_device: a token bound to a device",
         ]
     );
     somebody.device = Some(Arc::from("d1"));
     somebody.verified = Arc::new([Verified::Phone, Verified::Email, Verified::Identity]);
     assert_eq!(codes(&claim_reasons(&coupon, &somebody, now)), []);
+}
+
+#[test]
+fn a_coupon_by_code_only_is_claimed_with_the_code() {
+    let mut coupon = open();
+    let now = at("2026-11-27T10:00:00Z");
+    for (distribution, without) in [
+        (vec![Distribution::Code], vec![ReasonCode::NotEligible]),
+        (vec![Distribution::Public, Distribution::Code], vec![]),
+        (vec![Distribution::Targeted], vec![]),
+    ] {
+        coupon.distribution = distribution;
+        assert_eq!(codes(&claim_reasons(&coupon, &shopper("u1"), now)), without);
+        assert_eq!(
+            codes(&claim_reasons_by_code(&coupon, &shopper("u1"), now)),
+            []
+        );
+    }
 }
 
 #[test]

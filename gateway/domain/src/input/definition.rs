@@ -5,7 +5,7 @@ use super::text::{self, Lines};
 use super::{benefit, conditions, limits, validity};
 use crate::claim::Durability;
 use crate::coupon::{ClaimWindow, CouponSpec, Distribution};
-use crate::terms::{Conditions, Currency, Stacking, Terms, Users, Validity};
+use crate::terms::{Benefit, Conditions, Currency, Stacking, Stage, Terms, Users, Validity};
 
 /// Every field of the API form.
 const FIELDS: &[&str] = &[
@@ -130,8 +130,7 @@ fn read_distribution(node: &Node<'_>, report: &mut Report) -> Option<Vec<Distrib
     let ways = text::set(node, report, DISTRIBUTIONS.len(), |node, report| {
         node.word(report, DISTRIBUTIONS)
     })?;
-    let claimable =
-        |way: &Distribution| matches!(way, Distribution::Public | Distribution::Targeted);
+    let claimable = |way: &Distribution| !matches!(way, Distribution::Auto);
     if ways.is_empty() {
         return node.refuse(
             report,
@@ -141,7 +140,7 @@ fn read_distribution(node: &Node<'_>, report: &mut Report) -> Option<Vec<Distrib
     if !ways.iter().any(claimable) {
         return node.refuse(
             report,
-            "has only ways that are not available yet; add \"public\" or \"targeted\"",
+            "has only ways that are not available yet; add \"public\", \"targeted\" or \"code\"",
         );
     }
     Some(ways)
@@ -169,6 +168,23 @@ fn check_together(spec: &CouponSpec, object: &Object<'_>, report: &mut Report) -
         refuse(
             "distribution",
             "is targeted at nobody; with \"targeted\", conditions.users.kind has to be \"groups\" or \"ids\"",
+        );
+    }
+    let by_code_only = !spec
+        .distribution
+        .iter()
+        .any(|way| matches!(way, Distribution::Public | Distribution::Targeted));
+    if by_code_only && spec.code.is_none() {
+        refuse(
+            "code",
+            "is missing; a coupon that is claimed by code only needs one public word (bulk codes are not available yet)",
+        );
+    }
+    let of_a_product = matches!(spec.terms.benefit, Benefit::Product { .. });
+    if of_a_product && spec.terms.stacking.stage == Stage::Shipping {
+        refuse(
+            "stacking",
+            "has the stage \"shipping\", but a product is not taken off the shipping; use \"product\" or \"order\"",
         );
     }
     let by_code = spec.code.is_some() || spec.distribution.contains(&Distribution::Code);

@@ -113,6 +113,17 @@ impl<'v> Node<'v> {
         }
     }
 
+    /// True or false.
+    pub(super) fn boolean(&self, report: &mut Report) -> Option<bool> {
+        match self.value {
+            Value::Bool(value) => Some(*value),
+            other => self.refuse(
+                report,
+                format!("is {}; true or false is expected", kind(other)),
+            ),
+        }
+    }
+
     /// A whole number in a range.
     pub(super) fn integer(&self, report: &mut Report, least: u64, most: u64) -> Option<u64> {
         match self.value {

@@ -1,4 +1,5 @@
 mod arbitrary;
+mod checkouts;
 mod merging;
 mod refusals;
 

@@ -1,3 +1,5 @@
+mod quotes;
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -21,11 +21,8 @@ impl Terms {
     /// is absent from these terms changes it.
     #[must_use]
     pub fn content_hash(&self) -> TermsHash {
-        let mut canonical = Vec::with_capacity(1_024);
-        let tree = serde_json::to_value(self).expect("terms have text keys only");
-        write_canonical(&tree, &mut canonical);
         let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-        hasher.update(&canonical);
+        hasher.update(&canonical(self));
         TermsHash(*hasher.finalize().as_bytes())
     }
 }
@@ -42,7 +39,15 @@ impl fmt::Debug for TermsHash {
     }
 }
 
-/// Depth is that of the terms' own types.
+/// The stored JSON with sorted keys, without spaces and without members that are null.
+pub(crate) fn canonical(value: &impl Serialize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(1_024);
+    let tree = serde_json::to_value(value).expect("our types have text keys only");
+    write_canonical(&tree, &mut text);
+    text
+}
+
+/// Depth is that of our own types.
 fn write_canonical(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Object(members) => {

@@ -308,6 +308,13 @@ fn terms() -> impl Strategy<Value = Terms> {
         .prop_map(
             |((name, description, currency), benefit, conditions, stacking, uses, validity)| {
                 let (uses_per_claim, uses_per_user, budget, budget_partial) = uses;
+                let of_a_product = matches!(benefit, Benefit::Product { .. });
+                let stage = if of_a_product && stacking.stage == Stage::Shipping {
+                    Stage::Product
+                } else {
+                    stacking.stage
+                };
+                let stacking = Stacking { stage, ..stacking };
                 Terms {
                     name,
                     description,
