@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 
 use sluice_domain::claim::ClaimRow;
 use sluice_domain::coupon::Coupon;
-use sluice_domain::id::{ClaimId, CouponId, Revision, UserId, Version};
+use sluice_domain::id::{ClaimId, CouponId, RedemptionId, Revision, UserId, Version};
 use sluice_domain::lease::{Lease, Stock};
 
 use crate::LedgerError;
 use crate::lanes::LaneRow;
+
+pub use checkout::{CountedUses, RedemptionFacts, RedemptionOrphans, UsageFacts};
+
+mod checkout;
 
 /// Most offending rows that are named per finding; their number is always exact.
 pub const OFFENDERS_MAX: usize = 100;
@@ -106,6 +110,21 @@ pub trait AuditFacts: Send + Sync + 'static {
         &self,
         coupon: CouponId,
     ) -> Result<Option<CouponLedgerFacts>, LedgerError>;
+
+    /// Redemptions by id, after `after`, at most `limit` (1 to 10,000), each read with its events
+    /// and uses at one instant; with a coupon only those that are listed under it.
+    async fn redemption_facts(
+        &self,
+        coupon: Option<CouponId>,
+        after: Option<RedemptionId>,
+        limit: usize,
+    ) -> Result<Vec<RedemptionFacts>, LedgerError>;
+
+    /// What the uses of a coupon come to, as kept and as counted, read at one instant.
+    async fn usage_facts(&self, coupon: CouponId) -> Result<UsageFacts, LedgerError>;
+
+    /// What checkout left behind without what it belongs to, read at one instant.
+    async fn redemption_orphans(&self) -> Result<RedemptionOrphans, LedgerError>;
 
     /// What the store itself finds wrong: index entries without a row, rows without an index
     /// entry, damaged pages, dangling references. Empty where all is well; at most

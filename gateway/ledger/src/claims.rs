@@ -6,6 +6,7 @@ use sluice_domain::id::{
 };
 use sluice_domain::lane::LaneFence;
 use sluice_domain::lease::Lease;
+use sluice_domain::redemption::ClaimUse;
 use sluice_domain::time::Timestamp;
 
 use crate::LedgerError;
@@ -93,6 +94,17 @@ pub struct DeadLetter {
     pub payload: Vec<u8>,
 }
 
+/// Answer of [`Claims::revoke`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Revoked {
+    /// It is taken back.
+    Done,
+    /// There is no such claim, or it was taken back before.
+    Unchanged,
+    /// An order holds it or spent it: nothing was changed. Its live uses, by use number.
+    InUse(Vec<ClaimUse>),
+}
+
 /// Most rows on a page of claims.
 pub const PAGE_ROWS_MAX: usize = 10_000;
 
@@ -151,9 +163,10 @@ pub trait Claims: Send + Sync + 'static {
     /// Rows of a coupon that are not revoked.
     async fn granted(&self, coupon: CouponId) -> Result<u64, LedgerError>;
 
-    /// Takes a claim back. Where its lease is closed, `returned` is raised in the same step.
-    /// False where there is no such claim or it was revoked before.
-    async fn revoke(&self, claim_id: ClaimId) -> Result<bool, LedgerError>;
+    /// Takes a claim back. Where its lease is closed, `returned` is raised in the same step. One
+    /// that is held or spent stays: its unit would be granted again, while what it took off an
+    /// order stays off.
+    async fn revoke(&self, claim_id: ClaimId) -> Result<Revoked, LedgerError>;
 
     /// Sets something aside. The same (lane, epoch, entry, claim) again changes nothing.
     async fn set_aside(&self, letters: &[DeadLetter]) -> Result<(), LedgerError>;

@@ -4,9 +4,13 @@
 //! ledgers side by side and compares every answer, and all that can be read at the end; what
 //! differs is shrunk by proptest.
 
+pub mod granting;
 pub mod history;
+pub mod redeem;
 pub mod sample;
 pub mod scenario;
 mod state;
+mod tamper;
 
 pub use state::read_all;
+pub use tamper::tamper;

@@ -13,7 +13,7 @@ pub(crate) mod change;
 pub(crate) mod document;
 pub mod listing;
 
-/// Answer of a compare-and-set on a coupon.
+/// Answer of a write of a coupon. Anything but [`Done`](Self::Done) wrote nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CouponWrite {
     /// Written.
@@ -22,6 +22,11 @@ pub enum CouponWrite {
     Stale(Box<Coupon>),
     /// There is no such coupon.
     Unknown,
+    /// Another coupon, which is not archived, has the public word.
+    CodeTaken {
+        /// Which.
+        holder: CouponId,
+    },
 }
 
 /// A version of a coupon's terms.
@@ -90,8 +95,15 @@ pub trait Coupons: Send + Sync + 'static {
     /// Gives the next number. Numbers are never used twice, also not after a failure.
     async fn next_number(&self) -> Result<CouponNumber, LedgerError>;
 
-    /// Stores a new draft, with its audit entry, in one transaction.
-    async fn create_coupon(&self, coupon: &Coupon, entry: AuditEntry) -> Result<(), LedgerError>;
+    /// Stores a new draft, with its audit entry, in one transaction. Answers `Done` or `CodeTaken`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] where there is a coupon with this id.
+    async fn create_coupon(
+        &self,
+        coupon: &Coupon,
+        entry: AuditEntry,
+    ) -> Result<CouponWrite, LedgerError>;
 
     /// One coupon.
     async fn coupon(&self, id: CouponId) -> Result<Option<Coupon>, LedgerError>;
@@ -100,7 +112,8 @@ pub trait Coupons: Send + Sync + 'static {
     /// its version row where the version is new, its total, and the audit entry in one transaction.
     /// A raised or equal total is set at once; so is a lowered one while nothing was ever leased.
     /// Later a lowered one is refused here (`settle_target` does it), by leaving the stored total
-    /// as it is, in the stored document too.
+    /// as it is, in the stored document too. A public word that the coupon did not have before is
+    /// refused where another coupon has it; archiving gives a word back.
     ///
     /// # Errors
     /// [`LedgerError::Corrupt`] where the revision does not follow `seen`, or where a published

@@ -15,6 +15,7 @@ pub mod error;
 pub mod lanes;
 pub mod leases;
 pub mod model;
+pub mod redemptions;
 pub mod sqlite;
 
 pub use error::LedgerError;
@@ -27,6 +28,7 @@ pub trait Ledger:
     + leases::Leases
     + claims::Claims
     + coupons::Coupons
+    + redemptions::Redemptions
     + api_keys::ApiKeys
     + audit_log::AuditLog
     + audit_facts::AuditFacts
@@ -38,6 +40,7 @@ impl<T> Ledger for T where
         + leases::Leases
         + claims::Claims
         + coupons::Coupons
+        + redemptions::Redemptions
         + api_keys::ApiKeys
         + audit_log::AuditLog
         + audit_facts::AuditFacts

@@ -4,14 +4,17 @@
 //! process. Faults are asked for ([`ModelLedger::fail_next`]), and a ledger that was set back to an
 //! older state is played by [`ModelLedger::snapshot`] and [`ModelLedger::restore`].
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sluice_domain::claim::ClaimRow;
 use sluice_domain::coupon::Coupon;
-use sluice_domain::id::{ClaimId, CouponId, Epoch, KeeperNumber, LaneId, LedgerId, Ticket};
+use sluice_domain::id::{
+    ClaimId, CouponId, Epoch, KeeperNumber, LaneId, LedgerId, RedemptionId, Ticket, UserId,
+};
 use sluice_domain::lane::{LaneCount, LaneFence};
 use sluice_domain::lease::{Lease, Stock};
+use sluice_domain::redemption::{ClaimUse, Redemption, TransitionEvent};
 use sluice_domain::time::Timestamp;
 
 use crate::LedgerError;
@@ -27,6 +30,7 @@ mod facts;
 mod keys;
 mod lanes;
 mod leases;
+mod redemptions;
 
 /// The in-memory ledger.
 #[derive(Debug)]
@@ -62,6 +66,12 @@ struct State {
     operations: BTreeMap<(String, String), Operation>,
     keys: BTreeMap<String, ApiKey>,
     audit: Vec<AuditRow>,
+    redemptions: BTreeMap<RedemptionId, Redemption>,
+    events: BTreeMap<RedemptionId, Vec<TransitionEvent>>,
+    /// Live uses, each with its user.
+    uses: BTreeMap<(ClaimId, u32), (UserId, ClaimUse)>,
+    /// Redemptions that ever used a claim of a coupon, by when they were made.
+    listed: BTreeSet<(CouponId, Timestamp, RedemptionId)>,
 }
 
 #[derive(Debug, Clone)]

@@ -8,6 +8,9 @@ use super::{read_all, sample};
 use crate::Ledger;
 
 mod apply;
+mod redeem;
+
+pub use redeem::{Redeem, Wanted};
 
 /// Lanes of the ledgers that histories run on.
 #[must_use]
@@ -53,6 +56,8 @@ pub enum Op {
         salvage: Option<u64>,
         batches: Vec<Batch>,
     },
+    /// A transition of a redemption.
+    Redeem(Redeem),
     /// A claim is taken back.
     Revoke { coupon: u32, claim: u32 },
     /// A lowering begins, or is given up.
@@ -116,6 +121,8 @@ pub struct Update {
     pub window: (Option<i64>, Option<i64>),
     /// Class `hot`.
     pub hot: bool,
+    /// Which public word.
+    pub word: Option<u8>,
 }
 
 /// An outbox entry.
@@ -138,8 +145,13 @@ pub fn histories(steps: usize) -> impl Strategy<Value = Vec<Op>> {
     })
 }
 
-/// Every history begins with kept lanes and coupons, so that few steps are in vain.
+/// Every history begins with kept lanes, coupons and claims, so that few steps are in vain.
 fn opening() -> Vec<Op> {
+    let fence = Fence {
+        lane: None,
+        epochs_behind: 0,
+        keepers_behind: 0,
+    };
     let takes = (0..lanes().get()).map(|lane| Op::Take { lane, stale: false });
     let creates = (0..COUPONS - 1).map(|coupon| Op::Create {
         coupon,
@@ -147,16 +159,23 @@ fn opening() -> Vec<Op> {
         hot: false,
     });
     let leases = (0..COUPONS - 1).map(|coupon| Op::Open {
-        fence: Fence {
-            lane: None,
-            epochs_behind: 0,
-            keepers_behind: 0,
-        },
+        fence,
         coupon,
         want: 4,
         hot: false,
     });
-    takes.chain(creates).chain(leases).collect()
+    // Two claims of each of two users.
+    let grants = |n: u32| (u64::from(n), n, n / 2, None);
+    let appends = (0..COUPONS - 1).map(move |coupon| Op::Append {
+        fence,
+        salvage: None,
+        batches: vec![Batch {
+            coupon,
+            lease: 1,
+            grants: (0..4).map(grants).collect(),
+        }],
+    });
+    takes.chain(creates).chain(leases).chain(appends).collect()
 }
 
 fn fences() -> impl Strategy<Value = Fence> {
@@ -204,18 +223,22 @@ fn updates() -> impl Strategy<Value = Op> {
         version,
         (instant(), instant()),
         prop::bool::weighted(0.2),
+        prop::option::of(0..2_u8),
     )
-        .prop_map(|(coupon, stale, total, lifecycle, version, window, hot)| {
-            Op::Update(Update {
-                coupon,
-                stale,
-                total,
-                lifecycle,
-                version,
-                window,
-                hot,
-            })
-        })
+        .prop_map(
+            |(coupon, stale, total, lifecycle, version, window, hot, word)| {
+                Op::Update(Update {
+                    coupon,
+                    stale,
+                    total,
+                    lifecycle,
+                    version,
+                    window,
+                    hot,
+                    word,
+                })
+            },
+        )
 }
 
 /// Mostly for one coupon: a coupon of another lane refuses the whole append.
@@ -258,6 +281,7 @@ fn ops() -> impl Strategy<Value = Op> {
             |(fence, coupon, lease, quarantine)| Op::Lease { fence, coupon, lease, quarantine }),
         12 => (fences(), prop::option::weighted(0.2, 0..3_u64), batches())
             .prop_map(|(fence, salvage, batches)| Op::Append { fence, salvage, batches }),
+        16 => redeem::redeems().prop_map(Op::Redeem),
         4 => (coupon(), 0..8_u32).prop_map(|(coupon, claim)| Op::Revoke { coupon, claim }),
         2 => (coupon(), prop::option::weighted(0.8, 0..12_u64))
             .prop_map(|(coupon, target)| Op::Target { coupon, target }),

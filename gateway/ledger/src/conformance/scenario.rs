@@ -6,9 +6,12 @@ use sluice_domain::lease::{Lease, LeaseState, Stock};
 
 use super::sample;
 use crate::Ledger;
-use crate::claims::{AppendFrom, Appended, Conflict, DeposedBy};
+use crate::claims::{AppendFrom, Appended, Conflict, DeposedBy, Revoked};
 use crate::lanes::LaneWrite;
 use crate::leases::{LeaseOpened, LeaseStep, TargetSettled};
+
+mod redemption;
+mod word;
 
 const COUPON: CouponId = CouponId(7);
 
@@ -24,6 +27,8 @@ pub async fn run_all<L: Ledger>(fresh: impl Fn() -> L) {
     units_come_back_under_new_numbers(&fresh()).await;
     a_total_is_lowered_by_its_target(&fresh()).await;
     a_halted_lane_waits_for_the_operator(&fresh()).await;
+    redemption::run_all(&fresh).await;
+    word::run_all(&fresh).await;
 }
 
 /// Takes the lane and makes a coupon of ten units.
@@ -165,8 +170,10 @@ async fn units_come_back_under_new_numbers(ledger: &dyn Ledger) {
         4,
         "closing again changes nothing"
     );
-    assert!(must(ledger.revoke(sample::claim_id(COUPON, 0)).await));
-    assert!(!must(ledger.revoke(sample::claim_id(COUPON, 0)).await));
+    for expected in [Revoked::Done, Revoked::Unchanged] {
+        let revoked = must(ledger.revoke(sample::claim_id(COUPON, 0)).await);
+        assert_eq!(revoked, expected);
+    }
     let second = open(ledger, fence, 8_192).await;
     assert_eq!(
         (second.size, second.first.0),

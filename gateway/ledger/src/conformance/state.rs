@@ -11,6 +11,8 @@ use crate::claims::ClaimsPage;
 use crate::coupons::{CouponQuery, CouponSort};
 use crate::{Ledger, LedgerError};
 
+mod redemptions;
+
 /// Reads everything about these coupons and users, and everything else that a ledger holds.
 ///
 /// # Errors
@@ -53,6 +55,7 @@ pub async fn read_all(
             &ledger.coupon_ids(Some(*first), 1).await?,
         );
     }
+    redemptions::read(ledger, coupons, users, &mut text).await?;
     line(&mut text, "problems", &ledger.integrity_problems().await?);
     Ok(text)
 }

@@ -1,6 +1,6 @@
 //! The pure part of changing a coupon: what both implementations write.
 
-use sluice_domain::coupon::Coupon;
+use sluice_domain::coupon::{Coupon, Lifecycle};
 use sluice_domain::id::Revision;
 use sluice_domain::lease::Stock;
 use sluice_domain::published::PublishedVersion;
@@ -27,6 +27,12 @@ pub(crate) fn with_kept_total(stock: &Stock, coupon: &Coupon) -> Coupon {
         stored.spec.limits.total = stock.total;
     }
     stored
+}
+
+/// The public word that a coupon keeps others from having.
+pub(crate) fn word_in_use(coupon: &Coupon) -> Option<&str> {
+    let code = coupon.spec.code.as_deref();
+    code.filter(|_word| coupon.lifecycle != Lifecycle::Archived)
 }
 
 /// Refuses a change whose revision does not follow the one it was made from.

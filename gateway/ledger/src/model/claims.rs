@@ -10,8 +10,8 @@ use sluice_domain::lease::LeaseState;
 use super::{ModelLedger, State};
 use crate::LedgerError;
 use crate::claims::{
-    AppendFrom, Appended, Claims, ClaimsPage, Conflict, DeadLetter, DeposedBy, check_batch,
-    page_rows, row_of,
+    AppendFrom, Appended, Claims, ClaimsPage, Conflict, DeadLetter, DeposedBy, Revoked,
+    check_batch, page_rows, row_of,
 };
 
 /// What an append would write, kept apart until all of it is known to be allowed.
@@ -105,21 +105,26 @@ impl State {
         })
     }
 
-    fn find(&self, claim_id: ClaimId) -> Option<&ClaimRow> {
+    /// One claim.
+    pub(super) fn find(&self, claim_id: ClaimId) -> Option<&ClaimRow> {
         let ticket = self.tickets.get(&claim_id)?;
         self.rows.get(&(claim_id.coupon(), *ticket))
     }
 
-    fn revoke(&mut self, claim_id: ClaimId) -> Result<bool, LedgerError> {
+    fn revoke(&mut self, claim_id: ClaimId) -> Result<Revoked, LedgerError> {
         let Some(&ticket) = self.tickets.get(&claim_id) else {
-            return Ok(false);
+            return Ok(Revoked::Unchanged);
         };
         let coupon = claim_id.coupon();
+        let uses = self.uses_of(claim_id);
         let Some(row) = self.rows.get_mut(&(coupon, ticket)) else {
-            return Ok(false);
+            return Ok(Revoked::Unchanged);
         };
         if row.revoked {
-            return Ok(false);
+            return Ok(Revoked::Unchanged);
+        }
+        if !uses.is_empty() {
+            return Ok(Revoked::InUse(uses));
         }
         row.revoked = true;
         let number: LeaseNumber = row.lease;
@@ -128,7 +133,7 @@ impl State {
             lease.returned += 1;
             self.record_mut(coupon)?.stock.returned += 1;
         }
-        Ok(true)
+        Ok(Revoked::Done)
     }
 }
 
@@ -227,7 +232,7 @@ impl Claims for ModelLedger {
         })
     }
 
-    async fn revoke(&self, claim_id: ClaimId) -> Result<bool, LedgerError> {
+    async fn revoke(&self, claim_id: ClaimId) -> Result<Revoked, LedgerError> {
         self.call(|state| state.revoke(claim_id))
     }
 

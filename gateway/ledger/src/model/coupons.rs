@@ -4,12 +4,24 @@ use sluice_domain::coupon::Coupon;
 use sluice_domain::id::{CouponId, CouponNumber, LaneId, Revision};
 use sluice_domain::lease::Stock;
 
-use super::{CouponRecord, ModelLedger};
+use super::{CouponRecord, ModelLedger, State};
 use crate::LedgerError;
 use crate::audit_log::AuditEntry;
-use crate::coupons::change::{check_revision, check_version, version_row, with_kept_total};
+use crate::coupons::change::{
+    check_revision, check_version, version_row, with_kept_total, word_in_use,
+};
 use crate::coupons::listing::{Cursor, PAGE_COUPONS_MAX, SortKey, search_text};
 use crate::coupons::{CouponPage, CouponQuery, CouponWrite, Coupons, Operation, VersionRow};
+
+impl State {
+    /// The other coupon that has a coupon's public word, if any.
+    fn word_holder(&self, coupon: &Coupon) -> Option<CouponId> {
+        let word = word_in_use(coupon)?;
+        let mut others = self.coupons.values().map(|record| &record.coupon);
+        let holder = others.find(|held| held.id != coupon.id && word_in_use(held) == Some(word));
+        holder.map(|held| held.id)
+    }
+}
 
 #[async_trait::async_trait]
 impl Coupons for ModelLedger {
@@ -20,11 +32,18 @@ impl Coupons for ModelLedger {
         })
     }
 
-    async fn create_coupon(&self, coupon: &Coupon, entry: AuditEntry) -> Result<(), LedgerError> {
+    async fn create_coupon(
+        &self,
+        coupon: &Coupon,
+        entry: AuditEntry,
+    ) -> Result<CouponWrite, LedgerError> {
         self.call(|state| {
             if state.coupons.contains_key(&coupon.id) {
                 let text = format!("coupon {} exists already", coupon.id);
                 return Err(LedgerError::corrupt(text));
+            }
+            if let Some(holder) = state.word_holder(coupon) {
+                return Ok(CouponWrite::CodeTaken { holder });
             }
             let version = version_row(coupon, &entry.actor)?;
             let record = CouponRecord {
@@ -39,7 +58,7 @@ impl Coupons for ModelLedger {
             };
             state.coupons.insert(coupon.id, record);
             state.write_audit(entry);
-            Ok(())
+            Ok(CouponWrite::Done)
         })
     }
 
@@ -56,11 +75,15 @@ impl Coupons for ModelLedger {
     ) -> Result<CouponWrite, LedgerError> {
         self.call(|state| {
             check_revision(seen, coupon)?;
+            let word_holder = state.word_holder(coupon);
             let Some(record) = state.coupons.get_mut(&coupon.id) else {
                 return Ok(CouponWrite::Unknown);
             };
             if record.coupon.revision != seen {
                 return Ok(CouponWrite::Stale(Box::new(record.coupon.clone())));
+            }
+            if let Some(holder) = word_holder {
+                return Ok(CouponWrite::CodeTaken { holder });
             }
             if let Some(new) = version_row(coupon, author)? {
                 match record

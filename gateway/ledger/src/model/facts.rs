@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
 use sluice_domain::claim::ClaimRow;
-use sluice_domain::id::CouponId;
+use sluice_domain::id::{CouponId, RedemptionId};
 
 use super::{ModelLedger, State};
 use crate::LedgerError;
 use crate::audit_facts::{
-    AuditFacts, CouponLedgerFacts, LeaseFacts, OFFENDERS_MAX, Offenders, OverLimit, SubjectFacts,
+    AuditFacts, CouponLedgerFacts, LeaseFacts, OFFENDERS_MAX, Offenders, OverLimit,
+    RedemptionFacts, RedemptionOrphans, SubjectFacts, UsageFacts,
 };
 use crate::claims::page_rows;
 
@@ -125,6 +126,23 @@ impl AuditFacts for ModelLedger {
     ) -> Result<Option<CouponLedgerFacts>, LedgerError> {
         let lane = usize::from(self.identity.lanes.lane_of(coupon).0);
         self.call(|state| Ok(state.facts(coupon, lane)))
+    }
+
+    async fn redemption_facts(
+        &self,
+        coupon: Option<CouponId>,
+        after: Option<RedemptionId>,
+        limit: usize,
+    ) -> Result<Vec<RedemptionFacts>, LedgerError> {
+        self.call(|state| Ok(state.redemption_facts(coupon, after, page_rows(limit))))
+    }
+
+    async fn usage_facts(&self, coupon: CouponId) -> Result<UsageFacts, LedgerError> {
+        self.call(|state| state.usage_facts(coupon))
+    }
+
+    async fn redemption_orphans(&self) -> Result<RedemptionOrphans, LedgerError> {
+        self.call(|state| Ok(state.orphans()))
     }
 
     async fn integrity_problems(&self) -> Result<Vec<String>, LedgerError> {

@@ -11,11 +11,12 @@ use sluice_domain::lease::LeaseState;
 use super::append::append;
 use super::failure::{Part, Step};
 use super::value::{Instant, Natural};
-use super::{SqliteLedger, lanes, leases, row};
+use super::{SqliteLedger, lanes, leases, redemptions, row};
 use crate::LedgerError;
-use crate::claims::{AppendFrom, Appended, Claims, ClaimsPage, DeadLetter, page_rows};
+use crate::claims::{AppendFrom, Appended, Claims, ClaimsPage, DeadLetter, Revoked, page_rows};
 
-fn find(connection: &Connection, claim_id: ClaimId) -> Part<Option<ClaimRow>> {
+/// One claim.
+pub(super) fn find(connection: &Connection, claim_id: ClaimId) -> Part<Option<ClaimRow>> {
     Ok(connection
         .prepare_cached(&format!(
             "SELECT {} FROM claims WHERE coupon = ?1 AND hash = ?2",
@@ -63,12 +64,16 @@ fn by_user_order(
     Ok(rows)
 }
 
-fn revoke(connection: &Connection, claim_id: ClaimId) -> Step<bool> {
+fn revoke(connection: &Connection, claim_id: ClaimId) -> Step<Revoked> {
     let Some(claim) = find(connection, claim_id)? else {
-        return Ok(false);
+        return Ok(Revoked::Unchanged);
     };
     if claim.revoked {
-        return Ok(false);
+        return Ok(Revoked::Unchanged);
+    }
+    let uses = redemptions::live_uses(connection, claim_id)?;
+    if !uses.is_empty() {
+        return Ok(Revoked::InUse(uses));
     }
     connection
         .prepare_cached("UPDATE claims SET revoked = 1 WHERE coupon = ?1 AND ticket = ?2")?
@@ -83,7 +88,7 @@ fn revoke(connection: &Connection, claim_id: ClaimId) -> Step<bool> {
         )?
         .execute(params![claim.coupon.0, claim.lease.0, returned])?;
     leases::give_back(connection, claim.coupon, returned)?;
-    Ok(true)
+    Ok(Revoked::Done)
 }
 
 fn set_aside(connection: &Connection, letter: &DeadLetter) -> Part<()> {
@@ -215,7 +220,7 @@ impl Claims for SqliteLedger {
         .await
     }
 
-    async fn revoke(&self, claim_id: ClaimId) -> Result<bool, LedgerError> {
+    async fn revoke(&self, claim_id: ClaimId) -> Result<Revoked, LedgerError> {
         self.write(move |connection| revoke(connection, claim_id))
             .await
     }

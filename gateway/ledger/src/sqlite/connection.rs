@@ -12,7 +12,7 @@ pub(super) const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// How long a probe waits for another process that was waited for in vain before.
 pub(super) const PROBE_WAIT: Duration = Duration::from_millis(250);
 /// Prepared statements that a connection keeps: more than there are different ones.
-const STATEMENTS_KEPT: usize = 96;
+const STATEMENTS_KEPT: usize = 160;
 /// Page cache of the writer, in KiB: the hot pages of the claims' indexes.
 const WRITER_CACHE_KIB: i64 = 64 * 1024;
 /// Page cache of a reader, in KiB.

@@ -6,10 +6,10 @@ use sluice_domain::coupon::{Coupon, Lifecycle};
 use sluice_domain::id::{CouponId, CouponNumber, LaneId, Revision, Version};
 use sluice_domain::lane::LaneCount;
 
-use super::failure::{Part, Step};
+use super::failure::{Part, Step, Stop};
 use super::listing::list;
 use super::value::Instant;
-use super::{SqliteLedger, keys, leases, row};
+use super::{SqliteLedger, codes, keys, leases, row};
 use crate::LedgerError;
 use crate::audit_log::AuditEntry;
 use crate::coupons::change::{
@@ -76,12 +76,13 @@ pub(super) fn store(connection: &Connection, coupon: &Coupon) -> Part<()> {
     Ok(())
 }
 
-fn create(
+/// Stores a new coupon.
+pub(super) fn create(
     connection: &Connection,
     lanes: LaneCount,
     coupon: &Coupon,
     entry: AuditEntry,
-) -> Step<()> {
+) -> Step<CouponWrite> {
     let inserted = connection
         .prepare_cached(
             "INSERT INTO coupons (id, lane, revision, document, lifecycle, durability, published,
@@ -91,6 +92,9 @@ fn create(
         .execute(params![coupon.id.0, lanes.lane_of(coupon.id).0])?;
     if inserted == 0 {
         return Err(LedgerError::corrupt(format!("coupon {} exists already", coupon.id)).into());
+    }
+    if let Some(holder) = codes::hand_over(connection, None, coupon)? {
+        return Err(Stop::Undo(Box::new(CouponWrite::CodeTaken { holder })));
     }
     store(connection, coupon)?;
     connection
@@ -102,7 +106,8 @@ fn create(
     if let Some(version) = version_row(coupon, &entry.actor)? {
         insert_version(connection, coupon.id, &version)?;
     }
-    Ok(keys::write_audit(connection, entry)?)
+    keys::write_audit(connection, entry)?;
+    Ok(CouponWrite::Done)
 }
 
 fn update(
@@ -118,6 +123,9 @@ fn update(
     };
     if held.revision != seen {
         return Ok(CouponWrite::Stale(Box::new(held)));
+    }
+    if let Some(holder) = codes::hand_over(connection, Some(&held), coupon)? {
+        return Ok(CouponWrite::CodeTaken { holder });
     }
     if let Some(new) = version_row(coupon, author)? {
         match find_version(connection, coupon.id, new.version)? {
@@ -152,7 +160,8 @@ fn insert_version(connection: &Connection, id: CouponId, version: &VersionRow) -
     Ok(())
 }
 
-fn find_version(
+/// One version of a coupon.
+pub(super) fn find_version(
     connection: &Connection,
     id: CouponId,
     version: Version,
@@ -211,7 +220,11 @@ impl Coupons for SqliteLedger {
         .await
     }
 
-    async fn create_coupon(&self, coupon: &Coupon, entry: AuditEntry) -> Result<(), LedgerError> {
+    async fn create_coupon(
+        &self,
+        coupon: &Coupon,
+        entry: AuditEntry,
+    ) -> Result<CouponWrite, LedgerError> {
         let (coupon, lanes) = (coupon.clone(), self.identity.lanes);
         self.write(move |connection| create(connection, lanes, &coupon, entry))
             .await

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
 use sluice_domain::claim::ClaimRow;
-use sluice_domain::id::{ClaimId, CouponId, LeaseNumber, Revision, UserId, Version};
+use sluice_domain::id::{ClaimId, CouponId, LeaseNumber, RedemptionId, Revision, UserId, Version};
 use sluice_domain::lane::LaneCount;
 use sluice_domain::lease::Lease;
 
 use super::failure::{Part, Step};
 use super::value::Natural;
-use super::{SqliteLedger, coupons, lanes, row};
+use super::{SqliteLedger, coupons, lanes, redemptions, row};
 use crate::LedgerError;
 use crate::audit_facts::{
-    AuditFacts, CouponLedgerFacts, LeaseFacts, OFFENDERS_MAX, Offenders, OverLimit, SubjectFacts,
+    AuditFacts, CouponLedgerFacts, LeaseFacts, OFFENDERS_MAX, Offenders, OverLimit,
+    RedemptionFacts, RedemptionOrphans, SubjectFacts, UsageFacts,
 };
 use crate::claims::page_rows;
 
@@ -215,6 +216,27 @@ impl AuditFacts for SqliteLedger {
     ) -> Result<Option<CouponLedgerFacts>, LedgerError> {
         let lane_count = self.identity.lanes;
         self.read(move |connection| facts(connection, lane_count, coupon))
+            .await
+    }
+
+    async fn redemption_facts(
+        &self,
+        coupon: Option<CouponId>,
+        after: Option<RedemptionId>,
+        limit: usize,
+    ) -> Result<Vec<RedemptionFacts>, LedgerError> {
+        let limit = page_rows(limit);
+        self.read(move |connection| Ok(redemptions::facts_page(connection, coupon, after, limit)?))
+            .await
+    }
+
+    async fn usage_facts(&self, coupon: CouponId) -> Result<UsageFacts, LedgerError> {
+        self.read(move |connection| Ok(redemptions::usage_facts(connection, coupon)?))
+            .await
+    }
+
+    async fn redemption_orphans(&self) -> Result<RedemptionOrphans, LedgerError> {
+        self.read(|connection| Ok(redemptions::orphans(connection)?))
             .await
     }
 

@@ -10,10 +10,16 @@ struct Migration {
 }
 
 /// All of them, in order: the first is number 1.
-const MIGRATIONS: &[Migration] = &[Migration {
-    name: "first",
-    sql: include_str!("../../migrations/sqlite/0001_first.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "first",
+        sql: include_str!("../../migrations/sqlite/0001_first.sql"),
+    },
+    Migration {
+        name: "redemptions",
+        sql: include_str!("../../migrations/sqlite/0002_redemptions.sql"),
+    },
+];
 
 /// The schema that this program knows.
 pub(super) fn known() -> u32 {

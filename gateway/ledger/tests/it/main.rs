@@ -10,4 +10,7 @@ mod conformance;
 mod cost;
 mod fault;
 mod file;
+mod migration;
+mod orphans;
+mod redeem;
 mod story;

@@ -6,8 +6,9 @@ use sluice_domain::id::{
     CouponId, EntryNumber, Epoch, KeeperNumber, LaneId, LeaseNumber, Revision, Ticket, Version,
 };
 use sluice_domain::lane::LaneFence;
+use sluice_domain::redemption::Transition;
 
-use super::{Batch, COUPONS, Fence, LaneStep, Op, Update, lanes, sample};
+use super::{Batch, COUPONS, Fence, LaneStep, Op, Update, lanes, redeem, sample};
 use crate::api_keys::{ApiKey, Role, Scope};
 use crate::claims::{AppendFrom, DeadLetter};
 use crate::coupons::Operation;
@@ -22,6 +23,7 @@ pub(super) struct Call {
     seen: Option<LaneRow>,
     coupon: Option<Coupon>,
     batches: Vec<GrantBatch>,
+    transition: Option<Transition>,
 }
 
 /// Fills in what a step takes from the ledger.
@@ -33,6 +35,7 @@ pub(super) async fn resolve(ledger: &dyn Ledger, op: &Op) -> Result<Call, String
         seen: None,
         coupon: None,
         batches: Vec::new(),
+        transition: None,
     };
     match op {
         Op::Take { lane, stale } => {
@@ -53,6 +56,9 @@ pub(super) async fn resolve(ledger: &dyn Ledger, op: &Op) -> Result<Call, String
                 call.batches
                     .push(grants(ledger, batch, entry).await.map_err(failed)?);
             }
+        }
+        Op::Redeem(step) => {
+            call.transition = Some(redeem::transition(ledger, step).await.map_err(failed)?);
         }
         _ => {}
     }
@@ -94,6 +100,7 @@ fn changed(mut coupon: Coupon, update: &Update) -> Coupon {
     let behind = u32::from(update.stale);
     coupon.revision = Revision(coupon.revision.next().0.saturating_sub(behind).max(1));
     coupon.spec.limits.total = update.total;
+    coupon.spec.code = update.word.map(|word| format!("WORD{word}"));
     coupon.lifecycle = match update.lifecycle {
         0 => Lifecycle::Draft,
         1 => Lifecycle::Live,
@@ -196,6 +203,7 @@ pub(super) async fn apply(ledger: &dyn Ledger, call: &Call) -> String {
             let from = salvage.map_or(AppendFrom::Current, |e| AppendFrom::Salvage(Epoch(e)));
             words(ledger.append(fence, from, &call.batches).await)
         }
+        Op::Redeem(_) => apply_transition(ledger, call).await,
         Op::Revoke { coupon, claim } => {
             let claim_id = sample::claim_id(CouponId(*coupon), *claim);
             let lane = lanes().lane_of(CouponId(*coupon));
@@ -217,6 +225,18 @@ pub(super) async fn apply(ledger: &dyn Ledger, call: &Call) -> String {
             apply_record(ledger, &call.op).await
         }
     }
+}
+
+async fn apply_transition(ledger: &dyn Ledger, call: &Call) -> String {
+    let Some(transition) = &call.transition else {
+        return String::new();
+    };
+    let (id, operation) = (transition.redemption.id, &transition.event.operation_id);
+    format!(
+        "{} {}",
+        words(ledger.apply(transition).await),
+        words(ledger.redemption_operation(id, operation).await)
+    )
 }
 
 async fn apply_lane(ledger: &dyn Ledger, call: &Call) -> String {
