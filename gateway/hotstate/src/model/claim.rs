@@ -363,8 +363,15 @@ impl Batch {
         };
         let mut held = self.held;
         hash.users = held.users.len();
-        hash.devices = held.devices.len();
-        hash.addresses = held.addresses.len();
+        // The script adds what a call counts: hashes of limits that the coupon does not have are
+        // neither compared nor written, whatever hydration filled them with.
+        let limits = hash.published.limits;
+        if limits.per_device.is_some() {
+            hash.devices = held.devices.len();
+        }
+        if limits.per_address.is_some() {
+            hash.addresses = held.addresses.len();
+        }
         held.hash = Some(hash);
         let current = keys.epoch_mut(self.epoch);
         *current.coupon_mut(coupon) = held;
