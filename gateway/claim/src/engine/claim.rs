@@ -31,6 +31,8 @@ pub(super) struct Asked<'a> {
     pub(super) shopper: &'a Shopper,
     address: IpAddr,
     key: Option<&'a str>,
+    /// Whether the shopper has the coupon's public code.
+    by_code: bool,
     /// When the decision has to be there.
     pub(super) deadline: Instant,
 }
@@ -62,14 +64,39 @@ impl<S: ClaimStore> Engine<S> {
         address: IpAddr,
         key: Option<&str>,
     ) -> ClaimOutcome {
-        let asked = Asked {
+        self.decide(Asked {
             coupon,
             lane: self.lanes.lane_of(coupon),
             shopper,
             address,
             key,
+            by_code: false,
             deadline: Instant::now() + self.shared.settings.decide_within,
-        };
+        })
+        .await
+    }
+
+    /// As [`Engine::claim`], for a shopper who has the coupon's public code.
+    pub async fn claim_by_code(
+        self: &Arc<Self>,
+        coupon: CouponId,
+        shopper: &Shopper,
+        address: IpAddr,
+        key: Option<&str>,
+    ) -> ClaimOutcome {
+        self.decide(Asked {
+            coupon,
+            lane: self.lanes.lane_of(coupon),
+            shopper,
+            address,
+            key,
+            by_code: true,
+            deadline: Instant::now() + self.shared.settings.decide_within,
+        })
+        .await
+    }
+
+    async fn decide(self: &Arc<Self>, asked: Asked<'_>) -> ClaimOutcome {
         let mut not_before = None;
         for _round in 0..ROUNDS_MAX {
             match self.claim_round(&asked, not_before).await {
@@ -104,7 +131,7 @@ impl<S: ClaimStore> Engine<S> {
         // May this shopper have it? Pure, with all reasons.
         let now = Instant::now();
         let time = self.shared.clocks.read(asked.lane, now);
-        let eligible = eligible(&live, asked.shopper, time);
+        let eligible = eligible(&live, asked, time);
 
         // Can it be refused here and now, with proof that the caller is no winner?
         let eligible = match self.refuse_locally(&live, asked, eligible, time, now) {
@@ -278,14 +305,18 @@ fn is_live_row(row: &sluice_domain::claim::ClaimRow, coupon: CouponId, user: &Us
 
 /// Pure eligibility at the lane's time. Where nothing but the claim window depends on the time, an
 /// unknown time does not matter: the script knows it.
-fn eligible(live: &LiveCoupon, shopper: &Shopper, time: Option<LaneTime>) -> Eligible {
+fn eligible(live: &LiveCoupon, asked: &Asked<'_>, time: Option<LaneTime>) -> Eligible {
     let published = live.rules.published();
     let at = match time {
         Some(time) => time.for_window(published.window),
         None if published.terms.conditions.windows.is_empty() => while_open(published),
         None => return Eligible::TimeUnknown,
     };
-    let reasons = live.rules.claim_reasons(shopper, at);
+    let reasons = if asked.by_code {
+        live.rules.claim_reasons_by_code(asked.shopper, at)
+    } else {
+        live.rules.claim_reasons(asked.shopper, at)
+    };
     match reasons.first().map(|reason: &Reason| reason.code) {
         None => Eligible::Yes,
         Some(code) => Eligible::No(Refusal {

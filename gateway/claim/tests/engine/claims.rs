@@ -5,7 +5,7 @@ use std::time::Duration;
 use sluice_claim::outcome::{ClaimOutcome, CouponLookup, StockLevel};
 use sluice_claim::settings::EngineSettings;
 use sluice_domain::claim::{ClaimForm, ClaimStatus, Durability};
-use sluice_domain::coupon::Lifecycle;
+use sluice_domain::coupon::{Distribution, Lifecycle};
 use sluice_domain::reason::ReasonCode;
 use sluice_domain::terms::Users;
 
@@ -243,4 +243,28 @@ async fn many_threads_get_every_unit_once() {
         }
     }
     assert_eq!(granted, 1_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coupon_by_code_only_is_granted_with_the_code() {
+    let mut coupon = published(Durability::Ledger);
+    coupon.distribution = vec![Distribution::Code];
+    let bench = Bench::new(coupon);
+    assert_eq!(code(&bench.claim(1).await), ReasonCode::NotEligible);
+    let address = std::net::IpAddr::from([127, 0, 0, 1]);
+    let (ann, bob) = (shopper(1), shopper(2));
+    let granted = bench
+        .engine
+        .claim_by_code(COUPON, &ann, address, None)
+        .await;
+    let claim_id = match granted {
+        ClaimOutcome::Granted(view) => view.claim_id,
+        ClaimOutcome::Pending(claim_id) => claim_id,
+        other => panic!("not granted: {other:?}"),
+    };
+    assert_eq!(claim_id, keys().single_claim_id(COUPON, &user(1)));
+    // Everything else still counts.
+    bench.edit(|coupon| coupon.lifecycle = Lifecycle::Ended);
+    let late = bench.engine.claim_by_code(COUPON, &bob, address, None);
+    assert_eq!(code(&late.await), ReasonCode::Ended);
 }
