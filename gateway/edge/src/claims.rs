@@ -23,6 +23,15 @@ pub trait Claims: Send + Sync + 'static {
         key: Option<&str>,
     ) -> impl Future<Output = ClaimOutcome> + Send;
 
+    /// Claims a coupon for a shopper who has its public code; else as [`Self::claim`].
+    fn claim_by_code(
+        &self,
+        coupon: CouponId,
+        shopper: &Shopper,
+        address: IpAddr,
+        key: Option<&str>,
+    ) -> impl Future<Output = ClaimOutcome> + Send;
+
     /// Looks a claim of this user up. Somebody else's claim is not found.
     fn lookup(&self, claim: ClaimId, user: &UserId) -> impl Future<Output = LookupOutcome> + Send;
 
@@ -39,6 +48,16 @@ impl<S: ClaimStore> Claims for Arc<Engine<S>> {
         key: Option<&str>,
     ) -> ClaimOutcome {
         Engine::claim(self, coupon, shopper, address, key).await
+    }
+
+    async fn claim_by_code(
+        &self,
+        coupon: CouponId,
+        shopper: &Shopper,
+        address: IpAddr,
+        key: Option<&str>,
+    ) -> ClaimOutcome {
+        Engine::claim_by_code(self, coupon, shopper, address, key).await
     }
 
     async fn lookup(&self, claim: ClaimId, user: &UserId) -> LookupOutcome {

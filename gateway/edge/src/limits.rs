@@ -9,6 +9,7 @@
 
 mod address;
 mod bucket;
+mod code_failures;
 pub mod slice;
 mod store;
 
@@ -21,6 +22,7 @@ pub(crate) use address::{client_address, network_of};
 
 use crate::settings::{LimitSettings, Rate};
 use bucket::Buckets;
+use code_failures::CodeFailures;
 use slice::{QuotaSource, SharedQuota, SliceAsk};
 
 /// What requests are counted by.
@@ -47,6 +49,8 @@ pub(crate) struct Limits {
     address: Limiter,
     user: Limiter,
     device: Limiter,
+    codes_of_user: CodeFailures,
+    codes_of_address: CodeFailures,
     subject_key: [u8; 32],
 }
 
@@ -93,10 +97,13 @@ impl Limits {
             buckets: Buckets::new(if shared { rate.halved() } else { rate }, settings.keys_max),
             shared: shared.then(|| SharedQuota::new(kind, rate, settings.keys_max, asks.clone())),
         };
+        let failures = |most| CodeFailures::new(most, &settings.code_failures, settings.keys_max);
         let limits = Self {
             address: limiter(LimiterKind::Address, settings.address),
             user: limiter(LimiterKind::User, settings.user),
             device: limiter(LimiterKind::Device, settings.device),
+            codes_of_user: failures(settings.code_failures.per_user),
+            codes_of_address: failures(settings.code_failures.per_address),
             subject_key: settings.subject_key.unwrap_or(random_key),
         };
         Ok((limits, receiver))
@@ -116,6 +123,23 @@ impl Limits {
     /// Counts a request of this device.
     pub(crate) fn check_device(&self, device: &[u8]) -> Result<(), Denied> {
         self.device.check(self.subject(device))
+    }
+
+    /// Whether codes of this user from this address are listened to, or after how many
+    /// milliseconds they are.
+    pub(crate) fn check_codes(&self, user: &[u8], address: IpAddr) -> Result<(), u64> {
+        let (network, length) = network_of(address);
+        self.codes_of_user.check(self.subject(user))?;
+        self.codes_of_address
+            .check(self.subject(&network[..length]))
+    }
+
+    /// Counts a code that was not accepted.
+    pub(crate) fn count_wrong_code(&self, user: &[u8], address: IpAddr) {
+        let (network, length) = network_of(address);
+        self.codes_of_user.count(self.subject(user));
+        self.codes_of_address
+            .count(self.subject(&network[..length]));
     }
 
     /// Forgets subjects whose buckets are full again. Returns how many are left, per kind.

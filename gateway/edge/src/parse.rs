@@ -65,16 +65,37 @@ where
     Ok(key)
 }
 
+/// Reads a body that carries meaning, and an idempotency key. An empty body is `None`.
+pub(crate) async fn read_json<'a, B>(
+    headers: &'a HeaderMap,
+    body: B,
+    settings: &EdgeSettings,
+) -> Result<(Option<&'a str>, Option<Bytes>), Stop>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let key = idempotency_key(headers)?;
+    let bytes_max = settings.checkout_body_bytes_max;
+    let bytes = read_body(headers, body, bytes_max, settings.body_timeout).await?;
+    if bytes.is_empty() {
+        return Ok((key, None));
+    }
+    if !is_json(headers) {
+        return Err(Stop::Code(ReasonCode::UnsupportedMediaType));
+    }
+    Ok((key, Some(bytes)))
+}
+
 /// The `Idempotency-Key`: one header line of 1 to 128 visible ASCII characters.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Stop> {
     let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(line) = lines.next() else {
         return Ok(None);
     };
-    let invalid = |detail| {
+    let invalid = |detail: &'static str| {
         Stop::Invalid(vec![FieldError {
             pointer: "header:Idempotency-Key".to_owned(),
-            detail,
+            detail: detail.into(),
         }])
     };
     if lines.next().is_some() {

@@ -1,8 +1,11 @@
 //! From an outcome to a response: the one place where HTTP answers are put together.
 
+pub(crate) mod checkout;
 mod problem;
 mod stop;
 pub mod table;
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
@@ -163,7 +166,9 @@ pub(crate) fn not_found(context: &RequestContext) -> Reply {
 /// durable: nothing is held, and claiming again is safe.
 pub(crate) fn no_such_claim(context: &RequestContext) -> Reply {
     Problem {
-        detail: Some("You hold no such claim. If you were claiming, claim again."),
+        detail: Some(Cow::Borrowed(
+            "You hold no such claim. If you were claiming, claim again.",
+        )),
         outcome: Some(AttemptOutcome::NotApplied),
         ..Problem::of(ReasonCode::NotFound)
     }

@@ -22,6 +22,36 @@ pub(crate) enum Route<'a> {
         /// The coupon id as written.
         coupon: &'a str,
     },
+    /// `POST /v1/claims`: claim by a public code.
+    ClaimByCode,
+    /// `GET /v1/wallet`
+    Wallet,
+    /// `POST /v1/wallet/match`
+    Match,
+    /// `POST /v1/quotes`
+    Quotes,
+    /// `POST /v1/redemptions`
+    Redemptions,
+    /// `GET /v1/redemptions/{redemption}`
+    Redemption {
+        /// The redemption id as written.
+        redemption: &'a str,
+    },
+    /// `POST /v1/redemptions/{redemption}/confirm`
+    Confirm {
+        /// The redemption id as written.
+        redemption: &'a str,
+    },
+    /// `POST /v1/redemptions/{redemption}/cancel`
+    Cancel {
+        /// The redemption id as written.
+        redemption: &'a str,
+    },
+    /// `POST /v1/redemptions/{redemption}/refunds`
+    Refunds {
+        /// The redemption id as written.
+        redemption: &'a str,
+    },
     /// Nothing lives there.
     Unknown,
 }
@@ -44,27 +74,61 @@ impl<'a> Route<'a> {
             (Some("coupons"), Some(coupon), Some("claims"), None) => Self::Claim { coupon },
             (Some("coupons"), Some(coupon), None, None) => Self::Coupon { coupon },
             (Some("claims"), Some(claim), None, None) => Self::ClaimStatus { claim },
+            (Some("claims"), None, None, None) => Self::ClaimByCode,
+            (Some("wallet"), None, None, None) => Self::Wallet,
+            (Some("wallet"), Some("match"), None, None) => Self::Match,
+            (Some("quotes"), None, None, None) => Self::Quotes,
+            (Some("redemptions"), None, None, None) => Self::Redemptions,
+            (Some("redemptions"), Some(redemption), verb, None) => match verb {
+                None => Self::Redemption { redemption },
+                Some("confirm") => Self::Confirm { redemption },
+                Some("cancel") => Self::Cancel { redemption },
+                Some("refunds") => Self::Refunds { redemption },
+                Some(_) => Self::Unknown,
+            },
             _ => Self::Unknown,
         }
+    }
+
+    /// Whether the route reads; the others write, or compute from a body.
+    const fn reads(&self) -> bool {
+        matches!(
+            self,
+            Self::ClaimStatus { .. } | Self::Coupon { .. } | Self::Wallet | Self::Redemption { .. }
+        )
+    }
+
+    /// Whether it belongs to checkout: shoppers and services call it, and its body carries meaning.
+    pub(crate) const fn is_checkout(&self) -> bool {
+        matches!(
+            self,
+            Self::ClaimByCode
+                | Self::Wallet
+                | Self::Match
+                | Self::Quotes
+                | Self::Redemptions
+                | Self::Redemption { .. }
+                | Self::Confirm { .. }
+                | Self::Cancel { .. }
+                | Self::Refunds { .. }
+        )
     }
 
     /// The methods of the route, as an `Allow` header says them.
     pub(crate) const fn allow(&self) -> &'static str {
         match self {
-            Self::Passes | Self::Claim { .. } => "POST, OPTIONS",
-            Self::ClaimStatus { .. } | Self::Coupon { .. } => "GET, HEAD, OPTIONS",
             Self::Unknown => "",
+            route if route.reads() => "GET, HEAD, OPTIONS",
+            _ => "POST, OPTIONS",
         }
     }
 
     /// Whether the route has this method (`OPTIONS` is answered before).
     pub(crate) fn has(&self, method: &Method) -> bool {
         match self {
-            Self::Passes | Self::Claim { .. } => method == Method::POST,
-            Self::ClaimStatus { .. } | Self::Coupon { .. } => {
-                method == Method::GET || method == Method::HEAD
-            }
             Self::Unknown => false,
+            route if route.reads() => method == Method::GET || method == Method::HEAD,
+            _ => method == Method::POST,
         }
     }
 
@@ -75,13 +139,22 @@ impl<'a> Route<'a> {
             Self::Claim { .. } => (1, "claim"),
             Self::ClaimStatus { .. } => (2, "claim_status"),
             Self::Coupon { .. } => (3, "coupon"),
-            Self::Unknown => (4, "unknown"),
+            Self::ClaimByCode => (4, "claim_by_code"),
+            Self::Wallet => (5, "wallet"),
+            Self::Match => (6, "match"),
+            Self::Quotes => (7, "quote"),
+            Self::Redemptions => (8, "hold"),
+            Self::Redemption { .. } => (9, "redemption"),
+            Self::Confirm { .. } => (10, "confirm"),
+            Self::Cancel { .. } => (11, "cancel"),
+            Self::Refunds { .. } => (12, "refund"),
+            Self::Unknown => (13, "unknown"),
         }
     }
 }
 
 /// Number of route labels.
-pub(crate) const ROUTE_LABELS: usize = 5;
+pub(crate) const ROUTE_LABELS: usize = 14;
 
 #[cfg(test)]
 mod tests {
@@ -99,14 +172,33 @@ mod tests {
             ("/v1/coupons/abc/", Route::Unknown),
             ("/v1/coupons", Route::Unknown),
             ("/v1/passes/", Route::Unknown),
-            ("/v1/claims", Route::Unknown),
+            ("/v1/claims", Route::ClaimByCode),
             ("/v2/passes", Route::Unknown),
             ("/", Route::Unknown),
             ("", Route::Unknown),
             ("/metrics", Route::Unknown),
             ("/admin/v1/coupons", Route::Unknown),
-            ("/v1/wallet", Route::Unknown),
-            ("/v1/quotes", Route::Unknown),
+            ("/v1/wallet", Route::Wallet),
+            ("/v1/wallet/", Route::Unknown),
+            ("/v1/wallet/match", Route::Match),
+            ("/v1/quotes", Route::Quotes),
+            ("/v1/quotes/x", Route::Unknown),
+            ("/v1/redemptions", Route::Redemptions),
+            ("/v1/redemptions/r", Route::Redemption { redemption: "r" }),
+            (
+                "/v1/redemptions/r/confirm",
+                Route::Confirm { redemption: "r" },
+            ),
+            (
+                "/v1/redemptions/r/cancel",
+                Route::Cancel { redemption: "r" },
+            ),
+            (
+                "/v1/redemptions/r/refunds",
+                Route::Refunds { redemption: "r" },
+            ),
+            ("/v1/redemptions/r/refund", Route::Unknown),
+            ("/v1/redemptions/r/refunds/x", Route::Unknown),
         ];
         for (path, route) in table {
             assert_eq!(Route::of(path), route, "{path}");

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sluice_checkout::Checkout;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -20,6 +21,7 @@ use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::limits::slice::QuotaSource;
 use crate::metrics::{Metrics, Shed};
+use crate::service_key::ServiceKeys;
 use crate::settings::{EdgeSettings, SettingsError};
 use background::Background;
 use cap::AddressCap;
@@ -32,6 +34,8 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 pub struct Edge<C> {
     pub(crate) claims: C,
     pub(crate) identity: Arc<Identity>,
+    pub(crate) checkout: Checkout,
+    pub(crate) service_keys: Arc<dyn ServiceKeys>,
     pub(crate) settings: EdgeSettings,
     /// Absent where limits are off.
     pub(crate) limits: Option<Arc<Limits>>,
@@ -43,6 +47,20 @@ pub struct Edge<C> {
     per_address: Option<Arc<AddressCap>>,
     /// Taken by the first listener that is served.
     background: Mutex<Option<Background>>,
+}
+
+/// What a data plane is made of.
+pub struct EdgeParts<C> {
+    /// The claim engine.
+    pub claims: C,
+    /// The checkout.
+    pub checkout: Checkout,
+    /// Who calls.
+    pub identity: Arc<Identity>,
+    /// The keys of services.
+    pub service_keys: Arc<dyn ServiceKeys>,
+    /// The source of quotas shared with other gateways; a single gateway needs none.
+    pub quota: Option<Arc<dyn QuotaSource>>,
 }
 
 /// Why a data plane cannot be set up.
@@ -66,18 +84,13 @@ pub struct Drained {
 // === impl Edge ===
 
 impl<C: Claims> Edge<C> {
-    /// A data plane that serves nothing yet. Install the metrics recorder first. `quota` is the
-    /// source of quotas shared with other gateways; a single gateway needs none.
+    /// A data plane that serves nothing yet. Install the metrics recorder first.
     ///
     /// # Errors
     /// When a setting is outside its range.
-    pub fn new(
-        claims: C,
-        identity: Arc<Identity>,
-        settings: EdgeSettings,
-        quota: Option<Arc<dyn QuotaSource>>,
-    ) -> Result<Arc<Self>, EdgeError> {
+    pub fn new(parts: EdgeParts<C>, settings: EdgeSettings) -> Result<Arc<Self>, EdgeError> {
         settings.validate()?;
+        let quota = parts.quota;
         let (limits, asks) = Limits::new(&settings.limits, quota.is_some())?;
         let limits = settings.limits.enabled.then(|| Arc::new(limits));
         let per_address = settings
@@ -86,8 +99,10 @@ impl<C: Claims> Edge<C> {
             .then(|| Arc::new(AddressCap::new(settings.connections_per_address_max)));
         let connections_max = settings.connections_max.min(Semaphore::MAX_PERMITS);
         Ok(Arc::new(Self {
-            claims,
-            identity,
+            claims: parts.claims,
+            checkout: parts.checkout,
+            identity: parts.identity,
+            service_keys: parts.service_keys,
             limits,
             cors: Cors::of(&settings.cors_origins),
             entropy: Entropy::new()?,

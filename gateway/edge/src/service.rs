@@ -1,5 +1,7 @@
 //! The phases of a request, in order.
 
+pub(crate) mod checkout;
+
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::body::Body as HttpBody;
 use sluice_domain::reason::ReasonCode;
 
@@ -85,13 +87,19 @@ where
         count(edge, LimiterKind::Address, limits.check_address(address))?;
     }
 
+    // Checkout has callers of two kinds and bodies that carry meaning: phases of its own.
+    if route.is_checkout() {
+        return checkout::run(edge, parts, body, route, address, context).await;
+    }
+
     // Identify: who calls, and that user's and device's buckets. Before the body is read, so that
     // strangers cannot make us wait for one.
     let caller = match route {
         Route::Coupon { .. } | Route::Unknown => None,
         Route::Passes | Route::Claim { .. } | Route::ClaimStatus { .. } => {
-            Some(identify(edge, parts)?)
+            Some(identify(edge, &parts.headers)?)
         }
+        _checkout => None,
     };
 
     // Parse: the body and the idempotency key.
@@ -117,6 +125,7 @@ where
         (Route::Claim { .. } | Route::ClaimStatus { .. } | Route::Passes, None) => {
             Err(Stop::Rejected(Rejected::Missing))
         }
+        (_checkout, _) => Err(Stop::Code(ReasonCode::NotFound)),
     }
 }
 
@@ -141,8 +150,9 @@ fn check_method(parts: &Parts, route: Route<'_>) -> Result<Option<Reply>, Stop> 
     }
 }
 
-fn identify<C: Claims>(edge: &Edge<C>, parts: &Parts) -> Result<Caller, Stop> {
-    let caller = caller::identify(&parts.headers, &edge.identity)?;
+/// Verifies a shopper and counts the request against their limits.
+pub(crate) fn identify<C: Claims>(edge: &Edge<C>, headers: &HeaderMap) -> Result<Caller, Stop> {
+    let caller = caller::identify(headers, &edge.identity)?;
     if let Some(limits) = &edge.limits {
         let shopper = &caller.shopper;
         count(

@@ -33,6 +33,8 @@ pub struct EdgeSettings {
     pub uri_bytes_max: usize,
     /// Bytes of the body of a claim or pass request, 2 to 65,536.
     pub body_bytes_max: usize,
+    /// Bytes of the body of a checkout request, 1,024 to 1,048,576.
+    pub checkout_body_bytes_max: usize,
     /// HTTP/2 streams open at once on one connection, from 1.
     pub streams_per_connection_max: u32,
     /// Origins that browsers may call from, exactly as browsers send them, or the single entry `*`.
@@ -62,6 +64,8 @@ pub struct LimitSettings {
     pub user: Rate,
     /// Per device named in the token.
     pub device: Rate,
+    /// Wrong codes.
+    pub code_failures: CodeFailureLimit,
     /// Keys held per limiter, from 1; more share coarse buckets.
     pub keys_max: usize,
     /// How often keys that are full again are forgotten.
@@ -69,6 +73,17 @@ pub struct LimitSettings {
     /// Key of the hash that names subjects in shared quotas; the same on every gateway. Where
     /// absent each process makes its own, which is right for a single gateway only.
     pub subject_key: Option<[u8; 32]>,
+}
+
+/// How many wrong codes are listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodeFailureLimit {
+    /// Of one user within the window, from 1.
+    pub per_user: u32,
+    /// From one address (IPv6: from one /64) within the window, from 1.
+    pub per_address: u32,
+    /// From a subject's first failure on, 1 s to 24 h.
+    pub window: Duration,
 }
 
 /// A token bucket.
@@ -107,6 +122,7 @@ impl Default for EdgeSettings {
             header_bytes_max: 16 * 1024,
             uri_bytes_max: 2 * 1024,
             body_bytes_max: 4 * 1024,
+            checkout_body_bytes_max: 256 * 1024,
             streams_per_connection_max: 64,
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
@@ -137,6 +153,12 @@ impl EdgeSettings {
         within("header_bytes_max", self.header_bytes_max, 256, 32_768)?;
         within("uri_bytes_max", self.uri_bytes_max, 64, 8_192)?;
         within("body_bytes_max", self.body_bytes_max, 2, 65_536)?;
+        within(
+            "checkout_body_bytes_max",
+            self.checkout_body_bytes_max,
+            1_024,
+            1_048_576,
+        )?;
         within("limits.keys_max", self.limits.keys_max, 1, 100_000_000)?;
         if self.requests_per_connection_max == 0 {
             return Err(out_of_range("requests_per_connection_max"));
@@ -166,6 +188,7 @@ impl EdgeSettings {
         ] {
             rate.validate(field)?;
         }
+        self.limits.code_failures.validate()?;
         self.validate_origins()
     }
 
@@ -213,10 +236,42 @@ impl Default for LimitSettings {
                 per_second: 10,
                 burst: 40,
             },
+            code_failures: CodeFailureLimit::default(),
             keys_max: 200_000,
             sweep_interval: Duration::from_secs(10),
             subject_key: None,
         }
+    }
+}
+
+// === impl CodeFailureLimit ===
+
+impl Default for CodeFailureLimit {
+    fn default() -> Self {
+        Self {
+            per_user: 10,
+            // An address may be a whole office or a carrier's gateway.
+            per_address: 100,
+            window: Duration::from_secs(600),
+        }
+    }
+}
+
+impl CodeFailureLimit {
+    fn validate(&self) -> Result<(), SettingsError> {
+        if self.per_user == 0 {
+            return Err(out_of_range("limits.code_failures_per_user"));
+        }
+        if self.per_address == 0 {
+            return Err(out_of_range("limits.code_failures_per_address"));
+        }
+        if self.window < Duration::from_secs(1) || self.window > Duration::from_secs(86_400) {
+            return Err(SettingsError {
+                field: "limits.code_failures_window",
+                problem: "is outside 1 s to 24 h",
+            });
+        }
+        Ok(())
     }
 }
 

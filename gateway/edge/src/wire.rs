@@ -1,19 +1,38 @@
 //! The success bodies, written by hand into one buffer each: fixed field order, so that a first
 //! answer and its repeats are the same bytes.
 
+pub(crate) mod wallet;
+
 use std::io::Write as _;
 
 use serde::Serialize;
 use sluice_claim::outcome::{ClaimView, StockLevel};
 use sluice_domain::claim::{ClaimStatus, Durability};
 use sluice_domain::coupon::{self, Status};
-use sluice_domain::id::{ClaimId, CouponId};
+use sluice_domain::id::{ClaimId, CouponId, OrderId};
 use sluice_domain::published::Published;
 use sluice_domain::render::PublicTerms;
 use sluice_domain::time::Timestamp;
 
 /// Longest claim body: two ids, a user id of 64 and three instants fit well.
 const CLAIM_BODY_BYTES: usize = 448;
+
+/// By which order a claim is held, and until when.
+pub(crate) type HeldBy = Option<(OrderId, Timestamp)>;
+
+/// A claim as it stands now: `held` says by which order.
+pub(crate) fn claim_now(view: &ClaimView, held: &HeldBy) -> Vec<u8> {
+    let mut body = claim(view);
+    if let Some((order, until)) = held {
+        // An order id's characters need no escaping; writing into a Vec cannot fail.
+        body.pop();
+        let _infallible = write!(
+            body,
+            ",\"order_id\":\"{order}\",\"held_until\":\"{until}\"}}"
+        );
+    }
+    body
+}
 
 /// A claim.
 ///

@@ -4,11 +4,17 @@
 mod it {
     mod bad_requests;
     mod catalogue;
+    mod checkout;
+    mod checkout_refusals;
     mod claims;
+    mod codes;
     mod connections;
     mod harness;
     mod http2;
     mod http2_attacks;
     mod identity;
     mod limits;
+    mod services;
+    mod till;
+    mod wallet;
 }

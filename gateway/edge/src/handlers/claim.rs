@@ -32,6 +32,15 @@ pub(crate) async fn handle<C: Claims>(
         .claims
         .claim(coupon, &caller.shopper, address, key)
         .await;
+    reply(edge, outcome, context)
+}
+
+/// The answer to a claim, however it was asked for.
+pub(crate) fn reply<C: Claims>(
+    edge: &Edge<C>,
+    outcome: ClaimOutcome,
+    context: &RequestContext,
+) -> Reply {
     match outcome {
         ClaimOutcome::Granted(view) => Reply::json(StatusCode::CREATED, wire::claim(&view)),
         ClaimOutcome::Replayed(view) => {

@@ -20,10 +20,10 @@ pub(super) fn check(body: &[u8]) -> Result<(), Vec<FieldError>> {
     if trimmed.is_empty() || trimmed == b"{}" {
         return Ok(());
     }
-    let whole = |detail| {
+    let whole = |detail: &'static str| {
         vec![FieldError {
             pointer: String::new(),
-            detail,
+            detail: detail.into(),
         }]
     };
     if too_deep(trimmed) {
@@ -93,7 +93,7 @@ impl<'de> Visitor<'de> for Fields {
                 errors.push(FieldError {
                     // RFC 6901: ~ and / are escaped.
                     pointer: format!("/{}", name.replace('~', "~0").replace('/', "~1")),
-                    detail,
+                    detail: detail.into(),
                 });
             }
             seen.insert(name);
@@ -104,6 +104,8 @@ impl<'de> Visitor<'de> for Fields {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -113,7 +115,10 @@ mod tests {
             .err()
             .unwrap_or_default()
             .into_iter()
-            .map(|error| (error.pointer, error.detail))
+            .map(|error| match error.detail {
+                Cow::Borrowed(detail) => (error.pointer, detail),
+                Cow::Owned(detail) => panic!("not a word of ours: {detail}"),
+            })
             .collect()
     }
 

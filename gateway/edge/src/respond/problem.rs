@@ -1,5 +1,6 @@
 //! problem+json bodies: prepared bytes with the request id spliced in, and the longer forms.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::LazyLock;
 
@@ -19,7 +20,7 @@ pub(crate) struct FieldError {
     /// A JSON pointer into the body, or the name of a header in the form `header:name`.
     pub(crate) pointer: String,
     /// What is wrong, for people.
-    pub(crate) detail: &'static str,
+    pub(crate) detail: Cow<'static, str>,
 }
 
 /// A refusal on its way out. Only `code` is always there.
@@ -29,13 +30,15 @@ pub(crate) struct Problem<'a> {
     /// Another status than the table's; see its one exception.
     pub(crate) status: Option<StatusCode>,
     /// Other words than the table's.
-    pub(crate) detail: Option<&'static str>,
+    pub(crate) detail: Option<Cow<'a, str>>,
     pub(crate) errors: &'a [FieldError],
     pub(crate) reasons: &'a [Reason],
     pub(crate) starts_at: Option<Timestamp>,
     pub(crate) outcome: Option<AttemptOutcome>,
     /// With `sold_out`: units may come back.
     pub(crate) more_may_come: bool,
+    /// More members, as they stand in the body: each begins with a comma.
+    pub(crate) more: &'a [u8],
     pub(crate) retry_after: Option<RetryAfter>,
 }
 
@@ -64,6 +67,7 @@ impl Problem<'_> {
             starts_at: None,
             outcome: None,
             more_may_come: false,
+            more: &[],
             retry_after: None,
         }
     }
@@ -80,7 +84,8 @@ impl Problem<'_> {
             body = Vec::with_capacity(prepared.len() + id.len() + 2);
             body.extend_from_slice(prepared);
         } else {
-            body = head(self.code, status, self.detail.unwrap_or(entry.detail));
+            let detail = self.detail.as_deref().unwrap_or(entry.detail);
+            body = head(self.code, status, &escaped(detail));
         }
         body.extend_from_slice(id);
         body.push(b'"');
@@ -106,6 +111,7 @@ impl Problem<'_> {
         if self.more_may_come {
             body.extend_from_slice(b",\"more_may_come\":true");
         }
+        body.extend_from_slice(self.more);
         if !self.reasons.is_empty() {
             body.extend_from_slice(b",\"reasons\":");
             let _infallible = serde_json::to_writer(&mut *body, self.reasons);
@@ -119,12 +125,22 @@ impl Problem<'_> {
                 body.extend_from_slice(b"{\"pointer\":");
                 let _infallible = serde_json::to_writer(&mut *body, &error.pointer);
                 body.extend_from_slice(b",\"detail\":");
-                let _infallible = serde_json::to_writer(&mut *body, error.detail);
+                let _infallible = serde_json::to_writer(&mut *body, &*error.detail);
                 body.push(b'}');
             }
             body.push(b']');
         }
     }
+}
+
+/// A text as it stands between the quotes of a JSON string.
+fn escaped(text: &str) -> Cow<'_, str> {
+    let plain = |c: char| c != '"' && c != '\\' && !c.is_control();
+    if text.chars().all(plain) {
+        return Cow::Borrowed(text);
+    }
+    let quoted = serde_json::Value::from(text).to_string();
+    Cow::Owned(quoted[1..quoted.len() - 1].to_owned())
 }
 
 /// Everything up to the request id. Titles and details are ours and need no escaping (tested).

@@ -1,9 +1,11 @@
 //! Why a phase ends a request. Small, so that phases hand it on with `?`; answered in one place.
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 use sluice_domain::reason::ReasonCode;
 
-use super::{FieldError, Problem, Reply};
+use super::{FieldError, Problem, Reply, RetryAfter};
 use crate::context::RequestContext;
 use crate::identity::Rejected;
 use crate::limits::Denied;
@@ -24,6 +26,13 @@ pub(crate) enum Stop {
     Overloaded,
     /// Over a request limit.
     Limited(Denied),
+    /// What is needed to decide cannot be read now; nothing was done.
+    Unavailable,
+    /// Too many wrong codes; after so many milliseconds they are listened to again.
+    WrongCodes {
+        /// The wait.
+        retry_after_ms: u64,
+    },
     /// Nobody we know.
     Rejected(Rejected),
     /// The body or a header is wrong.
@@ -46,13 +55,24 @@ impl Stop {
                 reply
             }
             Self::Overloaded => super::overloaded(context),
+            Self::Unavailable => super::overloaded(context),
+            Self::WrongCodes { retry_after_ms } => Problem {
+                detail: Some(Cow::Borrowed(
+                    "Too many codes were wrong. Wait, then check the code.",
+                )),
+                retry_after: Some(RetryAfter {
+                    millis: *retry_after_ms,
+                }),
+                ..Problem::of(ReasonCode::RateLimited)
+            }
+            .reply(context),
             Self::Limited(denied) => super::rate_limited(*denied, context),
             Self::Rejected(rejected) => Problem {
-                detail: Some(match rejected {
+                detail: Some(Cow::Borrowed(match rejected {
                     Rejected::Missing => "Send a token or a pass as Authorization: Bearer.",
                     Rejected::Invalid => "The token or pass is not valid.",
                     Rejected::Expired => "The token or pass has expired.",
-                }),
+                })),
                 ..Problem::of(ReasonCode::LoginRequired)
             }
             .reply(context),

@@ -151,6 +151,15 @@ async fn methods_and_routes() {
         ("PUT /v1/coupons/0000001", "GET, HEAD, OPTIONS"),
         ("POST /v1/claims/x", "GET, HEAD, OPTIONS"),
         ("BREW /v1/claims/x", "GET, HEAD, OPTIONS"),
+        ("GET /v1/claims", "POST, OPTIONS"),
+        ("POST /v1/wallet", "GET, HEAD, OPTIONS"),
+        ("GET /v1/wallet/match", "POST, OPTIONS"),
+        ("GET /v1/quotes", "POST, OPTIONS"),
+        ("GET /v1/redemptions", "POST, OPTIONS"),
+        ("DELETE /v1/redemptions/x", "GET, HEAD, OPTIONS"),
+        ("GET /v1/redemptions/x/confirm", "POST, OPTIONS"),
+        ("PUT /v1/redemptions/x/cancel", "POST, OPTIONS"),
+        ("GET /v1/redemptions/x/refunds", "POST, OPTIONS"),
     ] {
         let request = format!("{line} HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n");
         let answer = server.send(&request).await;
@@ -159,12 +168,12 @@ async fn methods_and_routes() {
     }
     for path in [
         "/",
-        "/v1/wallet",
-        "/v1/quotes",
+        "/v1/wallets",
+        "/v1/quotes/x",
+        "/v1/redemptions/x/refund",
         "/metrics",
         "/admin/v1/coupons",
         "/debug",
-        "/v1/claims",
         "/v1//claims/x",
         "/v1/coupons/a/claims/b",
         "//v1/passes",

@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use sluice_claim::outcome::{
@@ -20,12 +20,14 @@ use sluice_edge::claims::Claims;
 use sluice_edge::identity::sign::{DevKeyFiles, DevSigner, generate_dev_keys};
 use sluice_edge::identity::{Identity, IdentitySettings};
 use sluice_edge::limits::slice::QuotaSource;
-use sluice_edge::server::{Drained, Edge};
+use sluice_edge::server::{Drained, Edge, EdgeParts};
 use sluice_edge::settings::EdgeSettings;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+
+use super::till::{FakeKeys, Till};
 
 pub(crate) const ISSUER: &str = "https://issuer.test";
 pub(crate) const AUDIENCE: &str = "sluice";
@@ -57,6 +59,13 @@ pub(crate) struct FakeState {
     pub(crate) begun: Notify,
     /// Lets one claim of [`WAITS`] go on.
     pub(crate) release: Notify,
+    /// The ledger that claims by code are granted in, and found in.
+    pub(crate) till: OnceLock<Till>,
+    pub(crate) claims_by_code: AtomicUsize,
+    /// What the next claims by code end in, instead of a grant.
+    pub(crate) by_code: Mutex<Option<ClaimOutcome>>,
+    /// Whether look-ups are not answered: hot state is away.
+    pub(crate) away: AtomicBool,
 }
 
 pub(crate) fn view(coupon: CouponId, user: UserId) -> ClaimView {
@@ -102,7 +111,7 @@ impl Claims for Fake {
             NOT_ELIGIBLE => ClaimOutcome::Refused(Refusal {
                 reasons: vec![Reason {
                     code: ReasonCode::NotEligible,
-                    condition: "users",
+                    condition: "users".into(),
                     expected: "a member of \"vip\"".to_owned(),
                     actual: "a member of none".to_owned(),
                     gap: None,
@@ -126,7 +135,34 @@ impl Claims for Fake {
         }
     }
 
+    async fn claim_by_code(
+        &self,
+        coupon: CouponId,
+        shopper: &Shopper,
+        _address: IpAddr,
+        key: Option<&str>,
+    ) -> ClaimOutcome {
+        self.0.claims_by_code.fetch_add(1, Ordering::SeqCst);
+        if let Some(outcome) = self.0.by_code.lock().unwrap().clone() {
+            return outcome;
+        }
+        let till = self.0.till.get().unwrap();
+        let (view, new) = till.grant_by_code(coupon, shopper.user, key.unwrap()).await;
+        if new {
+            ClaimOutcome::Granted(view)
+        } else {
+            ClaimOutcome::Replayed(view)
+        }
+    }
+
     async fn lookup(&self, claim: ClaimId, user: &UserId) -> LookupOutcome {
+        if self.0.away.load(Ordering::SeqCst) {
+            let fault = Unavailable::not_applied(ReasonCode::Recovering, 1_000);
+            return LookupOutcome::Unavailable(fault);
+        }
+        if let Some(view) = self.0.till.get().unwrap().find(claim, user).await {
+            return LookupOutcome::Found(view);
+        }
         let view = view(claim.coupon(), *user);
         if view.claim_id == claim && self.0.claimed.lock().unwrap().contains(&claim) {
             LookupOutcome::Found(view)
@@ -148,6 +184,8 @@ pub(crate) struct Server {
     pub(crate) keys: DevKeyFiles,
     pub(crate) identity: Arc<Identity>,
     clock_ms: Arc<AtomicI64>,
+    /// What checkout works on.
+    pub(crate) till: Till,
     shutdown: Option<oneshot::Sender<()>>,
     task: JoinHandle<Drained>,
     folder: tempfile::TempDir,
@@ -204,7 +242,16 @@ impl Server {
         };
         let identity = Arc::new(Identity::open(identity_settings, clock).unwrap());
         let fake = Fake::default();
-        let edge = Edge::new(fake.clone(), Arc::clone(&identity), settings, quota).unwrap();
+        let till = Till::start().await;
+        let parts = EdgeParts {
+            claims: fake.clone(),
+            checkout: till.checkout.clone(),
+            identity: Arc::clone(&identity),
+            service_keys: Arc::new(FakeKeys),
+            quota,
+        };
+        let edge = Edge::new(parts, settings).unwrap();
+        fake.0.till.set(till.clone()).ok().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, ended) = oneshot::channel();
@@ -219,6 +266,7 @@ impl Server {
             keys,
             identity,
             clock_ms,
+            till,
             shutdown: Some(shutdown),
             task,
             folder,
@@ -260,6 +308,27 @@ impl Server {
     pub(crate) async fn claim(&self, coupon: CouponId, user: &str) -> Answer {
         self.send(&claim_request(coupon, &self.pass(user), ""))
             .await
+    }
+
+    /// A request with a JSON body (none where it is empty) by any credential.
+    pub(crate) async fn call(&self, line: &str, credential: &str, body: &str) -> Answer {
+        self.call_with(line, credential, "", body).await
+    }
+
+    /// The same with more header lines, each with its line end.
+    pub(crate) async fn call_with(
+        &self,
+        line: &str,
+        credential: &str,
+        more: &str,
+        body: &str,
+    ) -> Answer {
+        let length = body.len();
+        self.send(&format!(
+            "{line} HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {credential}\r\n{more}\
+             Content-Length: {length}\r\n\r\n{body}"
+        ))
+        .await
     }
 
     pub(crate) fn shut_down(&mut self) {
