@@ -1,9 +1,10 @@
-//! Workers: lane keepers and recovery, everything with a clock or a queue.
+//! Workers: lane keepers and recovery, the sweeper of holds: everything with a clock or a queue.
 //!
 //! [`keeper`] holds the protocol's procedures, free of I/O of their own; [`lanes`] runs them, one
 //! task per lane, and is how others reach them.
 
 pub mod clock;
+pub mod hold_sweeper;
 pub mod keeper;
 pub mod lanes;
 mod mailbox;

@@ -27,6 +27,9 @@ pub const RECOVERIES_TOTAL: &str = "sluice_recoveries_total";
 /// Seconds since the process's start at which the lane's keeper last made a step.
 pub const KEEPER_HEARTBEAT_SECONDS: &str = "sluice_keeper_heartbeat_seconds";
 
+/// Seconds since the process's start at which a worker last made a round, by `worker`.
+pub const WORKER_HEARTBEAT_SECONDS: &str = "sluice_worker_heartbeat_seconds";
+
 /// Counts what was set aside.
 pub(crate) fn dead_letters(letters: usize) {
     metrics::counter!(DEAD_LETTERS_TOTAL).increment(letters as u64);
