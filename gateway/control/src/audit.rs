@@ -7,8 +7,10 @@
 //! whose numbers do, so what was equal twice did not move in between, and the first round's reading
 //! of hot state is of the same instant as the ledger's. Where they do not agree within the bound,
 //! the report names what moved, and what depends on it is unchecked rather than guessed.
+//! Redemptions are in the ledger alone, and read in the same spirit ([`checkout`]).
 
 pub(crate) mod chain;
+pub(crate) mod checkout;
 pub(crate) mod checks;
 pub(crate) mod figures;
 pub(crate) mod limits;
@@ -71,11 +73,15 @@ pub async fn coupon(
     rounds: Rounds,
 ) -> Result<AuditReport, LedgerError> {
     let mut report = Collected::default();
-    report.add(source, id, rounds).await?;
+    if report.add(source, id, rounds).await? {
+        let ledger = source.ledger.as_ref();
+        let checks = checkout::read_and_check(ledger, Some(id), rounds).await?;
+        checks.into_iter().for_each(|check| report.merge(check));
+    }
     Ok(report.finish())
 }
 
-/// Audits everything: all coupons, the ledger's own consistency and the audit log.
+/// Audits everything: all coupons, all redemptions, the ledger's own consistency and the audit log.
 ///
 /// # Errors
 /// When the ledger cannot be read.
@@ -92,9 +98,12 @@ pub async fn everything(source: &AuditSource, rounds: Rounds) -> Result<AuditRep
         }
         after = Some(last);
     }
+    let ledger = source.ledger.as_ref();
+    let checks = checkout::read_and_check(ledger, None, rounds).await?;
+    checks.into_iter().for_each(|check| report.merge(check));
     let problems = source.ledger.integrity_problems().await?;
     report.merge(checks::integrity(&problems));
-    report.merge(chain::read_and_check(source.ledger.as_ref()).await?);
+    report.merge(chain::read_and_check(ledger).await?);
     Ok(report.finish())
 }
 
@@ -106,14 +115,15 @@ struct Collected {
 }
 
 impl Collected {
+    /// Adds a coupon's figures and checks; false where there is no such coupon.
     async fn add(
         &mut self,
         source: &AuditSource,
         id: CouponId,
         rounds: Rounds,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<bool, LedgerError> {
         let Some(quiet) = read_until_quiet(source, id, rounds).await? else {
-            return Ok(());
+            return Ok(false);
         };
         let keys = HashKeys::derive(&source.ledger.identity().hash_key);
         let evidence = Evidence {
@@ -129,7 +139,7 @@ impl Collected {
         }
         self.coupons
             .push(CouponReport::new(&quiet.figures, quiet.moved));
-        Ok(())
+        Ok(true)
     }
 
     /// Adds a check to the one with the same number and name.

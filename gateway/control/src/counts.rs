@@ -20,7 +20,7 @@ pub(crate) struct Counts {
     pub available: Option<u64>,
     /// Units that nobody holds and nobody may have before the grace of a lost lease is over.
     pub quarantined: u64,
-    /// Uses confirmed at checkout.
+    /// Uses spent at checkout; one that came back with a full refund is not counted any more.
     pub redeemed: u64,
     /// Why a figure is null.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,6 +33,7 @@ pub(crate) async fn read(app: &App, coupon: &Coupon) -> Answer<Counts> {
     if coupon.first_open_at.is_none() {
         return Ok(of_draft(coupon));
     }
+    let redeemed = app.ledger.redeemed(coupon.id).await?;
     // Hot state between two readings of the stock: a lease made meanwhile would count twice or
     // not at all.
     let stock = app.ledger.stock(coupon.id).await?;
@@ -56,7 +57,7 @@ pub(crate) async fn read(app: &App, coupon: &Coupon) -> Answer<Counts> {
         granted,
         available,
         quarantined: quarantined(&leases),
-        redeemed: 0,
+        redeemed,
         note,
     })
 }

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sluice_claim::outcome::AttemptOutcome;
+use sluice_domain::id::CouponId;
 use sluice_domain::reason::ReasonCode;
 use sluice_ledger::LedgerError;
 
@@ -154,6 +155,17 @@ impl Problem {
     /// 404 for a coupon, whether it is unknown or its id is no id.
     pub(crate) fn no_coupon() -> Self {
         Self::new(ReasonCode::NotFound, "There is no coupon with this id.")
+    }
+
+    /// 409 for a public word that another coupon has.
+    pub(crate) fn code_taken(holder: CouponId) -> Self {
+        let detail = format!(
+            "Coupon {holder} has this code; archive it or take the code from it first, or choose \
+             another one."
+        );
+        let mut problem = Self::new(ReasonCode::Conflict, detail.clone());
+        problem.errors = vec![FieldProblem::field("/code", detail)];
+        problem
     }
 
     /// 503 for a change whose effect is not known or not complete.

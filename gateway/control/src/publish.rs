@@ -119,6 +119,7 @@ impl Publisher {
             Ok(CouponWrite::Done) => {}
             Ok(CouponWrite::Stale(current)) => return Ok(Saved::Stale(current)),
             Ok(CouponWrite::Unknown) => return Err(Problem::no_coupon()),
+            Ok(CouponWrite::CodeTaken { holder }) => return Err(Problem::code_taken(holder)),
             Err(error) => {
                 // It may be written; whatever the ledger holds is to reach the lane.
                 self.retries.add(coupon.id);

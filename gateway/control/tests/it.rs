@@ -23,12 +23,16 @@ mod keys;
 mod openapi;
 #[path = "it/publishing.rs"]
 mod publishing;
+#[path = "it/redemptions.rs"]
+mod redemptions;
 #[path = "it/refusals.rs"]
 mod refusals;
 #[path = "it/schema.rs"]
 mod schema;
 #[path = "it/schemas.rs"]
 mod schemas;
+#[path = "it/shop.rs"]
+mod shop;
 #[path = "it/system.rs"]
 mod system;
 #[path = "it/world.rs"]

@@ -15,7 +15,7 @@ pub(crate) struct CouponInput {
     name: String,
     #[schema(required = false)]
     description: String,
-    /// One public word; only with distribution `code`, which is not available yet.
+    /// One public word that many users may type at claim or at checkout; in any case, trimmed.
     code: Option<String>,
     /// ISO 4217.
     #[schema(example = "USD")]

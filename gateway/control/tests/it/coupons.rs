@@ -405,3 +405,26 @@ async fn claims_are_listed_by_ticket_in_pages() {
     let bad = world.get(&format!("{claims}?cursor=x")).await;
     bad.expect_problem(400, "invalid_request");
 }
+
+#[tokio::test]
+async fn a_code_belongs_to_one_coupon_until_it_is_archived() {
+    let world = World::open().await;
+    let mut coded = minimal();
+    coded["code"] = json!("summer20");
+    let first = world.post("/admin/v1/coupons", coded.clone()).await;
+    let first = first.expect(201)["id"].as_str().unwrap().to_owned();
+    let taken = world.post("/admin/v1/coupons", coded.clone()).await;
+    let problem = taken.expect_problem(409, "conflict");
+    assert_eq!(problem["errors"][0]["pointer"], "/code");
+    assert!(problem["detail"].as_str().unwrap().contains(&first));
+
+    let other = world.post("/admin/v1/coupons", minimal()).await;
+    let path = other.header("location").unwrap().to_owned();
+    let patch = json!({"code": "Summer20"});
+    let taken = world.patch(&path, "\"1\"", patch.clone()).await;
+    taken.expect_problem(409, "conflict");
+    let archive = format!("/admin/v1/coupons/{first}/archive");
+    world.post(&archive, Value::Null).await.expect(200);
+    let given = world.patch(&path, "\"1\"", patch).await;
+    assert_eq!(given.expect(200)["code"], "SUMMER20");
+}

@@ -9,12 +9,13 @@ use sluice_domain::coupon::Coupon;
 use sluice_domain::id::{CouponId, CouponNumber};
 use sluice_domain::time::Timestamp;
 use sluice_domain::{change, input};
+use sluice_ledger::coupons::CouponWrite;
 
 use super::{answer, document};
 use crate::api::body::{RawBody, located, not_accepted};
 use crate::api::call::Call;
 use crate::app::App;
-use crate::error::Answer;
+use crate::error::{Answer, Problem};
 
 /// Makes a draft.
 #[utoipa::path(post, path = "/admin/v1/coupons", tag = "coupons",
@@ -57,8 +58,10 @@ pub(super) async fn store(
             let coupon = make(id, number, now);
             let after = document(&coupon, now)?;
             let entry = call.entry(app, action, id, String::new(), after);
-            app.ledger.create_coupon(&coupon, entry).await?;
-            coupon
+            match app.ledger.create_coupon(&coupon, entry).await? {
+                CouponWrite::CodeTaken { holder } => return Err(Problem::code_taken(holder)),
+                CouponWrite::Done | CouponWrite::Stale(_) | CouponWrite::Unknown => coupon,
+            }
         }
     };
     let response = answer(app, StatusCode::CREATED, &coupon).await?;
