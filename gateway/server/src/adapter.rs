@@ -1,6 +1,8 @@
 //! The small pieces between crates that do not know each other: each implements the port of one
 //! over the handle of another.
 
+pub(crate) mod service_keys;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

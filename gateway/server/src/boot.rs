@@ -9,23 +9,25 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_checkout::Checkout;
 use sluice_claim::durability::MarkBoard;
 use sluice_claim::engine::{Engine, EngineParts};
 use sluice_control::{Control, ControlParts};
 use sluice_domain::hash::HashKeys;
 use sluice_edge::identity::Identity;
 use sluice_edge::limits::slice::QuotaSource;
-use sluice_edge::server::{Drained, Edge};
+use sluice_edge::server::{Drained, Edge, EdgeParts};
 use sluice_hotstate::redis::{RedisHotState, RedisSettings};
 use sluice_ledger::Ledger;
 use sluice_ledger::lanes::Lanes;
 use sluice_ledger::sqlite::{OpenOptions, SqliteLedger};
 use sluice_workers::keeper::PhaseName;
-use sluice_workers::{KeeperHandle, KeeperParts, Keepers};
+use sluice_workers::{KeeperHandle, KeeperParts, Keepers, hold_sweeper};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
+use crate::adapter::service_keys::LedgerServiceKeys;
 use crate::adapter::{KeeperLanes, LedgerReader, OwnGateway, SharedQuota};
 use crate::clock::SystemClock;
 use crate::config::Settings;
@@ -118,20 +120,17 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
         &format!("process {}", std::process::id()),
     )?;
     let handle = keepers.handle();
-    let engine = Engine::new(
-        EngineParts {
-            store: Arc::clone(&hotstate),
-            marks,
-            reader: Arc::new(LedgerReader(Arc::clone(&ledger) as Arc<dyn Ledger>)),
-            keeper: Arc::new(handle.clone()),
-            keys: keys.clone(),
-            lanes,
-        },
-        settings.engine(),
-    )?;
+    let engine = start_engine(&settings, &ledger, &hotstate, marks, &handle, &keys)?;
     watch_readiness(&readiness, &ledger, &hotstate, &handle);
 
-    let (edge, data_address) = serve_data(&data, &settings, &folder, &engine, clock, &stopped)?;
+    let checkout = start_checkout(&data, &settings, &ledger, &keys, clock);
+    let plane = DataPlane {
+        engine: Arc::clone(&engine),
+        checkout,
+        ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+        clock,
+    };
+    let (edge, data_address) = serve_data(&data, &settings, &folder, plane, &stopped)?;
     let parts = ControlParts {
         ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
         lanes_store: hotstate as _,
@@ -161,6 +160,44 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
         data,
         _lock: lock,
     })
+}
+
+/// The claim engine: what decides claims in hot state and waits for the ledger.
+fn start_engine(
+    settings: &Settings,
+    ledger: &Arc<SqliteLedger>,
+    hotstate: &Arc<RedisHotState>,
+    marks: Arc<MarkBoard>,
+    keeper: &KeeperHandle,
+    keys: &HashKeys,
+) -> anyhow::Result<Arc<Engine<RedisHotState>>> {
+    let parts = EngineParts {
+        store: Arc::clone(hotstate),
+        marks,
+        reader: Arc::new(LedgerReader(Arc::clone(ledger) as Arc<dyn Ledger>)),
+        keeper: Arc::new(keeper.clone()),
+        keys: keys.clone(),
+        lanes: ledger.identity().lanes,
+    };
+    Ok(Engine::new(parts, settings.engine())?)
+}
+
+/// The checkout, with the sweeper that frees holds which ran out.
+fn start_checkout(
+    data: &Runtime,
+    settings: &Settings,
+    ledger: &Arc<SqliteLedger>,
+    keys: &HashKeys,
+    clock: SystemClock,
+) -> Checkout {
+    let ledger = Arc::clone(ledger) as Arc<dyn Ledger>;
+    let checkout = Checkout::new(ledger, keys.clone(), settings.checkout.settings());
+    data.spawn(hold_sweeper::run(
+        checkout.clone(),
+        Arc::new(clock),
+        settings.checkout.sweep_interval(),
+    ));
+    checkout
 }
 
 impl Running {
@@ -233,21 +270,38 @@ fn connect_hotstate(
     Ok(RedisHotState::connect(redis, ledger.identity().lanes)?)
 }
 
+/// What the data plane serves.
+struct DataPlane {
+    engine: Arc<Engine<RedisHotState>>,
+    checkout: Checkout,
+    ledger: Arc<dyn Ledger>,
+    clock: SystemClock,
+}
+
 fn serve_data(
     data: &Runtime,
     settings: &Settings,
     folder: &DataDir,
-    engine: &Arc<Engine<RedisHotState>>,
-    clock: SystemClock,
+    plane: DataPlane,
     stopped: &watch::Receiver<bool>,
 ) -> anyhow::Result<(tokio::task::JoinHandle<Drained>, SocketAddr)> {
+    let clock = plane.clock;
     let wall: sluice_edge::identity::WallClock = Arc::new(move || clock.wall());
     let identity = Arc::new(Identity::open(settings.identity_settings(folder), wall)?);
     let quota = match settings.limits.redis_url.as_str() {
         "" => None,
         url => Some(Arc::new(SharedQuota::connect(url)?) as Arc<dyn QuotaSource>),
     };
-    let edge = Edge::new(Arc::clone(engine), identity, settings.edge(), quota)?;
+    let edge = Edge::new(
+        EdgeParts {
+            claims: plane.engine,
+            checkout: plane.checkout,
+            identity,
+            service_keys: Arc::new(LedgerServiceKeys::new(plane.ledger, clock)),
+            quota,
+        },
+        settings.edge(),
+    )?;
     let listener = data
         .block_on(TcpListener::bind(settings.data.listen))
         .with_context(|| format!("data.listen: cannot listen on {}", settings.data.listen))?;

@@ -14,7 +14,7 @@ pub(crate) struct Cli {
 
 /// Documented exit codes, shown below the help.
 const EXIT_CODES: &str = "\
-Exit codes: 0 done · 1 failed (audit: violated) · 2 could not check (audit) or bad usage · \
+Exit codes: 0 done · 1 failed (audit: violated; explain: differs) · 2 could not check (audit), not found (explain) or bad usage · \
 74 the ledger's disk failed · 78 the configuration is refused";
 
 #[derive(Debug, Subcommand)]
@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Check every invariant that the stores can show; 0 exact, 1 violated, 2 could not check
     Audit(AuditArgs),
+    /// Compute a redemption's price again from its frozen terms, step by step
+    Explain(ExplainArgs),
     /// Make user tokens or passes for tests and load
     Token(TokenArgs),
     /// Make API keys
@@ -100,6 +102,18 @@ pub(crate) struct AuditArgs {
     /// Only this coupon
     #[arg(long)]
     pub(crate) coupon: Option<String>,
+    /// Print JSON instead of words
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) locate: LocateArgs,
+    /// The redemption
+    #[arg(long)]
+    pub(crate) redemption: String,
     /// Print JSON instead of words
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod check_config;
 pub(crate) mod dev;
+pub(crate) mod explain;
 pub(crate) mod healthcheck;
 pub(crate) mod key;
 pub(crate) mod lane;

@@ -12,7 +12,7 @@ use crate::config::{LogFormat, LogSettings};
 const DURATION_EDGES: [f64; 12] = [
     0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 ];
-/// Edges for counts of rows and claims in a batch.
+/// Edges for counts: rows, claims in a batch, claims that a quote looked at.
 const BATCH_EDGES: [f64; 11] = [
     1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0,
 ];
@@ -46,6 +46,7 @@ pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATION_EDGES)?
         .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &BATCH_EDGES)?
         .set_buckets_for_metric(Matcher::Suffix("_rows".to_owned()), &BATCH_EDGES)?
+        .set_buckets_for_metric(Matcher::Suffix("_candidates".to_owned()), &BATCH_EDGES)?
         .install_recorder()?;
     metrics::gauge!("sluice_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     register_rare();
@@ -56,6 +57,8 @@ pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
 /// hides that event from every rate.
 fn register_rare() {
     metrics::counter!(sluice_workers::metrics::DEAD_LETTERS_TOTAL).increment(0);
+    metrics::counter!("sluice_checkout_holds_freed_total").increment(0);
+    metrics::counter!("sluice_checkout_holds_stuck_total").increment(0);
     for result in ["ok", "failed"] {
         metrics::counter!("sluice_jobs_total", "kind" => "publish_retry", "result" => result)
             .increment(0);

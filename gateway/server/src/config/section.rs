@@ -10,12 +10,13 @@ use sluice_claim::settings::EngineSettings;
 use sluice_control::ControlSettings;
 use sluice_domain::lane::LaneCount;
 use sluice_edge::identity::{IdentitySettings, TokenAlgorithm};
-use sluice_edge::settings::{EdgeSettings, LimitSettings, Rate};
+use sluice_edge::settings::{CodeFailureLimit, EdgeSettings, LimitSettings, Rate};
 use sluice_workers::settings::KeeperSettings;
 
 use crate::data_dir::DataDir;
 
 mod check;
+mod checkout;
 
 /// A refused value: its key, and what is wrong with it.
 type Refused = (String, String);
@@ -32,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) identity: Identity,
     pub(crate) limits: Limits,
     pub(crate) claim: Claim,
+    pub(crate) checkout: checkout::Checkout,
     pub(crate) keeper: Keeper,
     pub(crate) log: Log,
 }
@@ -120,6 +122,9 @@ pub(crate) struct Limits {
     user_burst: u32,
     device_per_second: u32,
     device_burst: u32,
+    code_failures_per_user: u32,
+    code_failures_per_address: u32,
+    code_failures_window_s: u32,
     keys_max: usize,
 }
 
@@ -219,6 +224,11 @@ impl Settings {
                 address: rate(self.limits.address_per_second, self.limits.address_burst),
                 user: rate(self.limits.user_per_second, self.limits.user_burst),
                 device: rate(self.limits.device_per_second, self.limits.device_burst),
+                code_failures: CodeFailureLimit {
+                    per_user: self.limits.code_failures_per_user,
+                    per_address: self.limits.code_failures_per_address,
+                    window: Duration::from_secs(u64::from(self.limits.code_failures_window_s)),
+                },
                 keys_max: self.limits.keys_max,
                 ..LimitSettings::default()
             },

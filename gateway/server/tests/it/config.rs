@@ -3,7 +3,7 @@
 use crate::process::{Place, QUICK, run, sluice, text};
 
 /// A bad file, the line that must be named, and words that must be there.
-const BAD: [(&str, usize, &[&str]); 57] = [
+const BAD: [(&str, usize, &[&str]); 73] = [
     // Typing errors in names.
     (
         "dataa_dir = \"x\"",
@@ -180,6 +180,82 @@ const BAD: [(&str, usize, &[&str]); 57] = [
         2,
         &["`claim.batch_claims_max`", "1 to 128"],
     ),
+    (
+        "[limits]\ncode_failures_per_user = 0",
+        2,
+        &["`limits.code_failures_per_user`"],
+    ),
+    (
+        "[limits]\ncode_failures_per_address = 0",
+        2,
+        &["`limits.code_failures_per_address`"],
+    ),
+    (
+        "[limits]\ncode_failures_window_s = 86401",
+        2,
+        &["`limits.code_failures_window_s`", "24 h"],
+    ),
+    (
+        "[limits]\ncode_failures_window_s = 0",
+        2,
+        &["`limits.code_failures_window_s`"],
+    ),
+    (
+        "[checkout]\nhold_s = 0",
+        2,
+        &["`checkout.hold_s`", "1 to 86400"],
+    ),
+    ("[checkout]\nhold_s = 86401", 2, &["`checkout.hold_s`"]),
+    (
+        "[checkout]\ncoupons_per_order_max = 0",
+        2,
+        &["`checkout.coupons_per_order_max`"],
+    ),
+    (
+        "[checkout]\ncombinable_per_order_max = 21",
+        2,
+        &["`checkout.combinable_per_order_max`", "1 to 20"],
+    ),
+    (
+        "[checkout]\nalways_per_order_max = 0",
+        2,
+        &["`checkout.always_per_order_max`"],
+    ),
+    (
+        "[checkout]\nclaims_of_one_coupon_per_order_max = 21",
+        2,
+        &["`checkout.claims_of_one_coupon_per_order_max`"],
+    ),
+    (
+        "[checkout]\nwallet_claims_max = 1001",
+        2,
+        &["`checkout.wallet_claims_max`", "1 to 1000"],
+    ),
+    (
+        "[checkout]\nterms_cached_max = 0",
+        2,
+        &["`checkout.terms_cached_max`"],
+    ),
+    (
+        "[checkout]\nsweep_ms = 49",
+        2,
+        &["`checkout.sweep_ms`", "50 to 60000"],
+    ),
+    (
+        "[checkout]\nrefund_policy = \"generous\"",
+        2,
+        &["`checkout.refund_policy`", "reevaluate"],
+    ),
+    (
+        "[checkout]\nreturn_claims = 1",
+        2,
+        &["`checkout.return_claims`"],
+    ),
+    (
+        "[checkout]\nhold = 900",
+        2,
+        &["`checkout.hold`", "did you mean `checkout.hold_s`"],
+    ),
     // Contradictions.
     (
         "[keeper]\ngrace_ms = 120000",
@@ -346,6 +422,7 @@ fn version_help_and_bad_usage() {
         "token",
         "key",
         "lane",
+        "explain",
         "check-config",
         "migrate",
         "healthcheck",

@@ -1,5 +1,6 @@
 //! `config/default.toml` says the defaults of the crates again, for people. Here they are compared.
 
+use sluice_checkout::CheckoutSettings;
 use sluice_claim::settings::EngineSettings;
 use sluice_control::ControlSettings;
 use sluice_edge::identity::IdentitySettings;
@@ -62,6 +63,18 @@ fn the_edge() {
             ("user_burst", limits.user.burst.into()),
             ("device_per_second", limits.device.per_second.into()),
             ("device_burst", limits.device.burst.into()),
+            (
+                "code_failures_per_user",
+                limits.code_failures.per_user.into(),
+            ),
+            (
+                "code_failures_per_address",
+                limits.code_failures.per_address.into(),
+            ),
+            (
+                "code_failures_window_s",
+                limits.code_failures.window.as_secs().into(),
+            ),
             ("keys_max", limits.keys_max as u128),
         ],
     );
@@ -95,6 +108,34 @@ fn the_claim_engine() {
             ("unknown_max", claim.unknown_max.into()),
             ("filter_bytes_max", claim.filter_bytes_max as u128),
         ],
+    );
+}
+
+#[test]
+fn the_checkout() {
+    let checkout = CheckoutSettings::default();
+    let limits = checkout.order_limits;
+    same(
+        "checkout",
+        &[
+            ("hold_s", u128::from(checkout.hold_ms / 1_000)),
+            ("coupons_per_order_max", limits.coupons.into()),
+            ("combinable_per_order_max", limits.combinable.into()),
+            ("always_per_order_max", limits.always.into()),
+            (
+                "claims_of_one_coupon_per_order_max",
+                limits.per_coupon.into(),
+            ),
+            ("wallet_claims_max", checkout.wallet_claims_max as u128),
+            ("terms_cached_max", checkout.terms_cached_max.into()),
+        ],
+    );
+    let section = &file()["checkout"];
+    let policy = serde_json::to_value(checkout.refund_policy).unwrap();
+    assert_eq!(section["refund_policy"].as_str(), policy.as_str());
+    assert_eq!(
+        section["return_claims"].as_bool(),
+        Some(checkout.return_claims)
     );
 }
 

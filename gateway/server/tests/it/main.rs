@@ -6,6 +6,7 @@
 )]
 
 mod canary;
+mod checkout;
 mod config;
 mod defaults;
 mod dev;

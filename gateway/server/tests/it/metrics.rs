@@ -27,6 +27,9 @@ fn the_page_and_the_scrape_agree() {
     server.sale(&json!({"limits": {"total": 100}}));
     server.claim_patiently(&coupon, &place.token("alice"));
     server.claim(&coupon, &place.token("bob"));
+    // Somebody whose request limit the patient claims have not used up.
+    let carol = crate::checkout::Caller::shopper(&place, &server, "carol");
+    carol.holds("o-1", &crate::checkout::shoes(), &[]);
     let documented = documented();
     // A keeper's figures are shown when it has looked over its coupons.
     let deadline = Instant::now() + Duration::from_secs(20);

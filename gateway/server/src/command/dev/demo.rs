@@ -9,6 +9,8 @@ use crate::data_dir::DataDir;
 
 /// The demo coupon's name; it is looked for before another is made.
 const NAME: &str = "Demo: 5 off from 50";
+/// What the wallet's best takes off a cart, for the lines to paste.
+const CART: &str = r#"{"cart": {"currency": "USD", "lines": [{"id": "l1", "sku": "A-1", "quantity": 2, "unit_price": "30.00"}]}, "choose": "best"}"#;
 /// Tries until the lane serves, with a pause between them.
 const PUBLISH_TRIES: u32 = 60;
 const PUBLISH_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
@@ -34,6 +36,7 @@ pub(crate) fn present(ready: &Ready, folder: &DataDir) -> anyhow::Result<()> {
          curl -s {data}/v1/coupons/{coupon}; echo\n\
          TOKEN=$(\"{program}\" token --data-dir \"{folder}\" --user alice)\n\
          curl -s -X POST {data}/v1/coupons/{coupon}/claims -H \"Authorization: Bearer $TOKEN\"; echo\n\
+         curl -s {data}/v1/quotes -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' -d '{CART}'; echo\n\
          curl -s {control}/admin/v1/coupons/{coupon} -H \"Authorization: Bearer {key}\"; echo\n\
          \n\
          And to be sure that nothing was oversold or lost: \"{program}\" audit --data-dir \"{folder}\"\n",

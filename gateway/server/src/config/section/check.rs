@@ -28,6 +28,7 @@ impl Settings {
         self.keeper_settings()
             .validate()
             .map_err(|error| (format!("keeper.{}", error.key), error.problem.to_owned()))?;
+        self.checkout.validate()?;
         self.validate_counts()?;
         self.validate_waits()?;
         self.validate_stores()?;
@@ -173,8 +174,9 @@ fn edge_key(field: &str, edge: &EdgeSettings) -> String {
         "limits.address" => rate_key(field, limits.address),
         "limits.user" => rate_key(field, limits.user),
         "limits.device" => rate_key(field, limits.device),
-        "limits.keys_max" => "limits.keys_max".to_owned(),
         "key_files_interval" => "identity.reload_ms".to_owned(),
+        "limits.code_failures_window" => format!("{field}_s"),
+        field if field.starts_with("limits.") => field.to_owned(),
         field if field.contains("timeout") || field.contains("deadline") => {
             format!("data.{field}_ms")
         }
