@@ -40,7 +40,7 @@ pub struct Pass {
     pub device: usize,
     /// At which address, as the request says.
     pub address: String,
-    authorization: String,
+    pub(crate) authorization: String,
 }
 
 /// Addresses that all users share. With the users of a device at as many of them as there are, the
@@ -54,10 +54,11 @@ struct ClaimBody {
     durability: Durability,
 }
 
+/// A refusal or a fault.
 #[derive(Deserialize)]
-struct ProblemBody {
-    code: String,
-    outcome: Option<String>,
+pub(crate) struct ProblemBody {
+    pub(crate) code: String,
+    pub(crate) outcome: Option<String>,
 }
 
 impl Passes {
@@ -84,6 +85,11 @@ impl Passes {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Pass> {
         self.0.iter()
+    }
+
+    /// One of them, by number.
+    pub(crate) fn get(&self, number: usize) -> &Pass {
+        &self.0[number]
     }
 
     /// How many users there are.

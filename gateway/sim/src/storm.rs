@@ -1,7 +1,10 @@
 //! One round of a storm, from an empty folder to a verdict.
 
+mod checkout;
 mod setup;
 mod verdict;
+
+pub use checkout::Bought;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,8 +17,10 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use sluice_domain::id::CouponId;
 use sluice_domain::invariant::Check;
-use sluice_domain::invariant::history::Answer;
+use sluice_domain::invariant::history::{Answer, History};
+use sluice_domain::terms::MinorUnits;
 
+use crate::buyer::{Wallets, buy, fill_wallets};
 use crate::fault::{self, Fault};
 use crate::http::Connection;
 use crate::operator::{Fate, operate, settle};
@@ -50,6 +55,8 @@ pub struct Round {
     pub length: Duration,
     /// Shoppers at once.
     pub shoppers: usize,
+    /// Buyers at once, who use claims on orders.
+    pub buyers: usize,
     /// Users they claim for.
     pub users: usize,
     /// The faults to choose from.
@@ -71,6 +78,10 @@ pub struct Outcome {
     pub rows: usize,
     /// Claim requests that a limit per device, or per address, refused.
     pub limited: [usize; 2],
+    /// What buyers did.
+    pub bought: Bought,
+    /// Requests at the checkout.
+    pub checkouts: usize,
     /// Coupons that were ended by the operator.
     pub ended: usize,
     /// Changes by the operator that were answered 200.
@@ -91,6 +102,11 @@ pub(crate) struct Sale {
     pub(crate) per_user: u16,
     pub(crate) per_device: Option<u16>,
     pub(crate) per_address: Option<u16>,
+    pub(crate) uses_per_claim: u32,
+    /// Uses by one user on one day.
+    pub(crate) uses_per_user: Option<u32>,
+    /// All discounts together.
+    pub(crate) budget: Option<MinorUnits>,
 }
 
 /// Plays a round.
@@ -105,7 +121,9 @@ pub async fn play(round: &Round) -> anyhow::Result<Outcome> {
     let passes = Arc::new(stage.passes(round.users)?);
     let stop = Arc::new(AtomicBool::new(false));
 
-    let shoppers = send_shoppers(round, &stage, &sales, &passes, &tally, &stop)?;
+    let people = People::gather(&stage, &sales, &passes, &tally, &stop).await?;
+    let shoppers = people.send(round, &stage)?;
+    drop(people);
     let totals: Arc<[(CouponId, u64)]> =
         sales.iter().map(|sale| (sale.coupon, sale.total)).collect();
     let operator = tokio::spawn(operate(
@@ -139,23 +157,19 @@ pub async fn play(round: &Round) -> anyhow::Result<Outcome> {
         fates.push((*sale, fate));
     }
     verdict::sell_out(&stage, &fates, &passes, &tally).await?;
-    let history = Arc::try_unwrap(tally)
+    let (history, checkouts) = Arc::try_unwrap(tally)
         .map_err(|_shared| anyhow::anyhow!("the history is still being written"))?
         .into_history();
-    let judged = verdict::judge(&mut stage, &fates, &passes, &history).await?;
-    let refused = |code: &str| {
-        let answers = history.attempts.iter().map(|attempt| &attempt.answer);
-        answers
-            .filter(|answer| matches!(answer, Answer::Refused(with) if with == code))
-            .count()
-    };
+    let judged = verdict::judge(&mut stage, &fates, &passes, &history, &checkouts).await?;
     Ok(Outcome {
         seed: round.seed,
         mode: round.mode,
         attempts: history.attempts.len(),
         acknowledged: judged.acknowledged,
         rows: judged.rows,
-        limited: [refused("device_limit_reached"), refused("ip_limit_reached")],
+        limited: ["device_limit_reached", "ip_limit_reached"].map(|code| refused(&history, code)),
+        bought: judged.bought,
+        checkouts: checkouts.len(),
         ended: fates
             .iter()
             .filter(|(_, fate)| *fate == Fate::Ended)
@@ -171,38 +185,86 @@ pub async fn play(round: &Round) -> anyhow::Result<Outcome> {
     })
 }
 
-fn send_shoppers(
-    round: &Round,
-    stage: &Stage,
-    sales: &[Sale],
-    passes: &Arc<Passes>,
-    tally: &Arc<Tally>,
-    stop: &Arc<AtomicBool>,
-) -> anyhow::Result<Vec<tokio::task::JoinHandle<()>>> {
-    let wanted: Arc<[Wanted]> = sales
-        .iter()
-        .map(|sale| Wanted {
-            coupon: sale.coupon,
-            per_user: sale.per_user,
+/// Claim requests refused with a code.
+fn refused(history: &History, code: &str) -> usize {
+    let answers = history.attempts.iter().map(|attempt| &attempt.answer);
+    answers
+        .filter(|answer| matches!(answer, Answer::Refused(with) if with == code))
+        .count()
+}
+
+/// Everybody who claims, and everybody who buys.
+struct People {
+    wanted: Arc<[Wanted]>,
+    wallets: Arc<Wallets>,
+    passes: Arc<Passes>,
+    tally: Arc<Tally>,
+    stop: Arc<AtomicBool>,
+}
+
+impl People {
+    /// Fills the wallets of those who are bought for.
+    async fn gather(
+        stage: &Stage,
+        sales: &[Sale],
+        passes: &Arc<Passes>,
+        tally: &Arc<Tally>,
+        stop: &Arc<AtomicBool>,
+    ) -> anyhow::Result<Self> {
+        let wanted: Arc<[Wanted]> = sales.iter().map(Sale::wanted).collect();
+        let mut connection = Connection::new(address(&stage.server.ready.data)?, CLIENT_TIMEOUT);
+        let wallets = fill_wallets(&mut connection, passes, &wanted, tally).await?;
+        Ok(Self {
+            wanted,
+            wallets: Arc::new(wallets),
+            passes: Arc::clone(passes),
+            tally: Arc::clone(tally),
+            stop: Arc::clone(stop),
         })
-        .collect();
-    let data = address(&stage.server.ready.data)?;
-    let shoppers = (0..round.shoppers)
-        .map(|number| {
+    }
+
+    fn send(
+        &self,
+        round: &Round,
+        stage: &Stage,
+    ) -> anyhow::Result<Vec<tokio::task::JoinHandle<()>>> {
+        let seed = |number: usize| {
+            let whole = round.seed.wrapping_mul(1_000_003);
+            whole.wrapping_add(number as u64)
+        };
+        let data = address(&stage.server.ready.data)?;
+        let shoppers = (0..round.shoppers).map(|number| {
             tokio::spawn(shop(
-                round
-                    .seed
-                    .wrapping_mul(1_000_003)
-                    .wrapping_add(number as u64),
+                seed(number),
                 Connection::new(data, CLIENT_TIMEOUT),
-                Arc::clone(passes),
-                Arc::clone(&wanted),
-                Arc::clone(tally),
-                Arc::clone(stop),
+                Arc::clone(&self.passes),
+                Arc::clone(&self.wanted),
+                Arc::clone(&self.tally),
+                Arc::clone(&self.stop),
             ))
-        })
-        .collect();
-    Ok(shoppers)
+        });
+        let buyers = (0..round.buyers).map(|number| {
+            tokio::spawn(buy(
+                seed(round.shoppers + number),
+                number,
+                Connection::new(data, CLIENT_TIMEOUT),
+                Arc::clone(&self.passes),
+                Arc::clone(&self.wallets),
+                Arc::clone(&self.tally),
+                Arc::clone(&self.stop),
+            ))
+        });
+        Ok(shoppers.chain(buyers).collect())
+    }
+}
+
+impl Sale {
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            coupon: self.coupon,
+            per_user: self.per_user,
+        }
+    }
 }
 
 async fn inflict_faults(

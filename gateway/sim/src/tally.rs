@@ -2,17 +2,27 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use sluice_domain::invariant::checkout::CheckoutAttempt;
 use sluice_domain::invariant::history::{Attempt, History, LaneSample, OperatorCall};
 use sluice_domain::time::Timestamp;
 
 /// A history that grows.
 #[derive(Debug, Default)]
-pub struct Tally(Mutex<History>);
+pub struct Tally {
+    claims: Mutex<History>,
+    checkout: Mutex<Vec<CheckoutAttempt>>,
+}
 
 impl Tally {
     /// Records a claim request.
     pub fn attempt(&self, attempt: Attempt) {
         self.lock().attempts.push(attempt);
+    }
+
+    /// Records a request at the checkout.
+    pub fn checkout(&self, attempt: CheckoutAttempt) {
+        let mut attempts = self.checkout.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.push(attempt);
     }
 
     /// Records an operator's call.
@@ -30,14 +40,21 @@ impl Tally {
         self.lock().lane_samples.push(sample);
     }
 
-    /// All of it.
+    /// All of it: of claims, and of the checkout.
     #[must_use]
-    pub fn into_history(self) -> History {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    pub fn into_history(self) -> (History, Vec<CheckoutAttempt>) {
+        (
+            self.claims
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
+            self.checkout
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, History> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

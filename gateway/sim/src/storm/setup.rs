@@ -11,6 +11,8 @@ use http::Method;
 use serde_json::{Value, json};
 use sluice_domain::id::{CouponId, Epoch, KeeperNumber, LaneId};
 use sluice_domain::invariant::history::{Deed, LaneSample, OperatorCall};
+use sluice_domain::money;
+use sluice_domain::terms::{Currency, MinorUnits};
 use tempfile::TempDir;
 
 use super::{Mode, Round, Sale};
@@ -31,17 +33,26 @@ const TIMES: &str = include_str!("../../../../config/storm.toml");
 /// Devices that all users share.
 const DEVICES: usize = 10;
 
-/// What is sold: one claim per user and durable, two per user and durable, one per user and `hot`,
-/// and few per device and address.
-const OFFERS: [Offer; 4] = [
+/// What is sold: one claim per user and durable, two per user with two uses each and durable, one per
+/// user and `hot`, few per device and address, and one whose budget is soon gone, with one use per
+/// user and day for two claims.
+const OFFERS: [Offer; 5] = [
     Offer::new("one each", 300, 1, "ledger"),
-    Offer::new("two each", 300, 2, "ledger"),
+    Offer {
+        uses_per_claim: 2,
+        ..Offer::new("two each", 300, 2, "ledger")
+    },
     Offer::new("one each, hot", 300, 1, "hot"),
     Offer {
         // 10 devices and 25 addresses: about as many as the total, often fewer.
         per_device: Some(10),
         per_address: Some(4),
         ..Offer::new("few each device and address", 80, 1, "ledger")
+    },
+    Offer {
+        uses_per_user: Some(1),
+        budget: Some(1_500),
+        ..Offer::new("in budget, once a day", 150, 2, "ledger")
     },
 ];
 
@@ -52,6 +63,9 @@ struct Offer {
     per_user: u16,
     per_device: Option<u16>,
     per_address: Option<u16>,
+    uses_per_claim: u32,
+    uses_per_user: Option<u32>,
+    budget: Option<MinorUnits>,
     durability: &'static str,
 }
 
@@ -149,6 +163,9 @@ impl Stage {
                 per_user: offer.per_user,
                 per_device: offer.per_device,
                 per_address: offer.per_address,
+                uses_per_claim: offer.uses_per_claim,
+                uses_per_user: offer.uses_per_user,
+                budget: offer.budget,
             });
         }
         Ok(sales)
@@ -236,11 +253,16 @@ impl Offer {
             per_user,
             per_device: None,
             per_address: None,
+            uses_per_claim: 1,
+            uses_per_user: None,
+            budget: None,
             durability,
         }
     }
 
     fn coupon(&self) -> Value {
+        let once_a_day = |count| json!({"count": count, "period": "day"});
+        let usd = Currency(*b"USD");
         json!({
             "name": self.name,
             "currency": "USD",
@@ -250,6 +272,9 @@ impl Offer {
                 "per_user": self.per_user,
                 "per_device": self.per_device,
                 "per_ip": self.per_address,
+                "uses_per_claim": self.uses_per_claim,
+                "uses_per_user": self.uses_per_user.map(once_a_day),
+                "budget": self.budget.map(|budget| money::format(budget, usd)),
             },
             "durability": self.durability,
         })
@@ -279,6 +304,9 @@ fn configuration(redis: Option<&RedisServer>, data_dir: &Path) -> anyhow::Result
         set("hotstate", "redis_urls", urls);
     }
     set("ledger", "lanes", toml::Value::Integer(4));
+    // Holds that run out while the storm lasts.
+    set("checkout", "hold_s", toml::Value::Integer(1));
+    set("checkout", "sweep_ms", toml::Value::Integer(200));
     config.insert(
         "data_dir".to_owned(),
         toml::Value::String(text(data_dir)?.to_owned()),

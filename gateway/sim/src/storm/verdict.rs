@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sluice_domain::coupon::ClaimLimits;
+use sluice_domain::invariant::checkout::CheckoutAttempt;
 use sluice_domain::invariant::history::{
     Answer, History, acknowledged_is_durable, epochs_rise, granted_under_current_state,
     hot_is_lost_only_with_hot_state, never_oversold, one_answer_per_key, refused_left_nothing,
@@ -16,6 +17,7 @@ use sluice_domain::invariant::rows::{
 use sluice_domain::invariant::{Check, CheckStatus};
 use sluice_ledger::sqlite::SqliteLedger;
 
+use super::checkout::{self, Bought};
 use super::setup::Stage;
 use super::{CLIENT_TIMEOUT, Sale};
 use crate::dev_redis::wait_until_gone;
@@ -38,6 +40,7 @@ const SOLD_OUT_IN_A_ROW: u32 = 5;
 pub(super) struct Judged {
     pub(super) acknowledged: usize,
     pub(super) rows: usize,
+    pub(super) bought: Bought,
     pub(super) checks: Vec<Check>,
 }
 
@@ -131,6 +134,7 @@ pub(super) async fn judge(
     fates: &[(Sale, Fate)],
     passes: &Passes,
     history: &History,
+    checkouts: &[CheckoutAttempt],
 ) -> anyhow::Result<Judged> {
     let audit = audit_at_rest(stage).await?;
     let child = match &stage.redis {
@@ -170,11 +174,15 @@ pub(super) async fn judge(
             Fate::Live => sold_exactly(facts),
         });
     }
+    let sales: Vec<Sale> = fates.iter().map(|(sale, _fate)| *sale).collect();
+    let (of_checkout, bought) = checkout::judge(&ledger, &sales, &coupons, checkouts).await?;
+    checks.extend(of_checkout);
     checks.push(audit_agrees(&audit));
     checks.push(stopped(stopped_well, child, stage, &coupons).await);
     Ok(Judged {
         acknowledged: acknowledged(history),
         rows: rows(&coupons),
+        bought,
         checks,
     })
 }

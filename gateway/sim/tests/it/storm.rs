@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use sluice_sim::fault::Fault;
-use sluice_sim::storm::{Mode, Outcome, Round, play};
+use sluice_sim::storm::{Bought, Mode, Outcome, Round, play};
 
 /// Rounds of a plain `make test`.
 const ROUNDS: u64 = 20;
@@ -22,6 +22,7 @@ fn round(seed: u64) -> Round {
         binary: binary(),
         length: Duration::from_secs(4),
         shoppers: 32,
+        buyers: 12,
         users: 500,
         faults: Fault::ALL.to_vec(),
     }
@@ -72,8 +73,15 @@ async fn storm_of_faults_ends_exact() {
         });
         assert_exact(&outcome);
         say(&format!(
-            "round {seed} ({:?}): {} requests, {} changes, {} ended, {} rows, exact",
-            outcome.mode, outcome.attempts, outcome.changes, outcome.ended, outcome.rows
+            "round {seed} ({:?}): {} requests, {} changes, {} ended, {} rows, {} at checkout: {:?}, \
+             exact",
+            outcome.mode,
+            outcome.attempts,
+            outcome.changes,
+            outcome.ended,
+            outcome.rows,
+            outcome.checkouts,
+            outcome.bought
         ));
         for (fault, count) in &outcome.faults {
             *faults.entry(*fault).or_default() += count;
@@ -83,7 +91,7 @@ async fn storm_of_faults_ends_exact() {
     let line = format!(
         "storm: {} rounds ({} of dev) in {:.0?}, {faults:?}, {} requests, {} refused by device and \
          {} by address, {} changes, {} coupons ended, {} claims acknowledged, {} rows, 0 oversold, \
-         0 lost, slowest recovery {:.1?}",
+         0 lost, {} requests at checkout: {:?}, slowest recovery {:.1?}",
         last - first + 1,
         sums.dev,
         begun.elapsed(),
@@ -94,6 +102,8 @@ async fn storm_of_faults_ends_exact() {
         sums.ended,
         sums.acknowledged,
         sums.rows,
+        sums.checkouts,
+        sums.bought,
         sums.slowest_recovery
     );
     say(&line);
@@ -102,6 +112,11 @@ async fn storm_of_faults_ends_exact() {
     assert!(
         few || sums.limited.iter().all(|&refused| refused > 0),
         "a limit was never reached: nothing was said about it"
+    );
+    assert!(
+        few || sums.bought.saw_everything(),
+        "nothing was said about what never happened: {:?}",
+        sums.bought
     );
 }
 
@@ -115,6 +130,8 @@ struct Sums {
     ended: usize,
     acknowledged: usize,
     rows: usize,
+    checkouts: usize,
+    bought: Bought,
     slowest_recovery: Duration,
 }
 
@@ -128,6 +145,8 @@ impl Sums {
         self.ended += outcome.ended;
         self.acknowledged += outcome.acknowledged;
         self.rows += outcome.rows;
+        self.checkouts += outcome.checkouts;
+        self.bought.add(outcome.bought);
         self.slowest_recovery = self.slowest_recovery.max(outcome.slowest_recovery);
     }
 }
