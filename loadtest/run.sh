@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The k6 scenarios, one after the other, against a server of their own, each closed by an audit.
 #
-#   run.sh [SCENARIO...]    smoke flash_spike hot_key idempotent_replay; all of them without a name
+#   run.sh [SCENARIO...]    smoke hot_key idempotent_replay checkout flash_spike; all of them without a name
 #
 # SLUICE_BIN and K6_BIN name other binaries, KEEP=1 leaves the data folder. README.md has the rest.
 set -euo pipefail
@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 
 scenarios=("$@")
-[ ${#scenarios[@]} -gt 0 ] || scenarios=(smoke hot_key idempotent_replay flash_spike)
+[ ${#scenarios[@]} -gt 0 ] || scenarios=(smoke hot_key idempotent_replay checkout flash_spike)
 
 export RESULTS_DIR=${RESULTS_DIR:-$root/loadtest/results}
 ready_seconds=${READY_SECONDS:-60}

@@ -64,6 +64,12 @@ export const replay = {
   laterSeconds: count('REPLAY_LATER_SECONDS', 2),
 };
 
+export const checkout = {
+  // Shoppers a second; each sends some fifteen requests.
+  rate: count('CHECKOUT_RATE', 20),
+  seconds: count('CHECKOUT_SECONDS', 15),
+};
+
 // Virtual users for an arrival rate. All are made before the load begins: making them under way
 // costs the CPU that the load needs, and each late one is a dropped iteration.
 export function virtualUsers(rate, busySeconds) {

@@ -81,7 +81,9 @@ function details(data, rules, checks) {
     lines.push(`  ${end.padEnd(24)}${counted(data, `users_${end}`)}`);
   }
   lines.push('', 'Latency'.padEnd(26) + 'median      p95      p99      max');
-  for (const metric of ['claim_ms', 'claim_granted_ms', 'claim_refused_ms']) {
+  const latencies = ['claim_ms', 'claim_granted_ms', 'claim_refused_ms'];
+  const ofCheckout = ['checkout_look_ms', 'checkout_change_ms'];
+  for (const metric of latencies.concat(ofCheckout.filter((name) => data.metrics[name]))) {
     const stats = ['med', 'p(95)', 'p(99)', 'max'].map((stat) => value(data, metric, stat));
     const figures = stats.map((number) => ms(number).padStart(9)).join('');
     lines.push(`  ${metric.padEnd(21)}${figures}`);
