@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, bail};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -25,6 +26,8 @@ pub(crate) enum Expected {
     SoldOut,
     /// All 200.
     Replayed,
+    /// All 200, with a discount of the wallet's claims.
+    Priced,
     /// Any success.
     Any,
 }
@@ -50,6 +53,35 @@ impl Load {
             format!(
                 "POST /v1/coupons/{coupon}/claims HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer \
                  {pass}\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}"
+            )
+            .into_bytes()
+        };
+        Self {
+            address,
+            requests: Arc::new(passes.iter().map(request).collect()),
+        }
+    }
+
+    /// One quote per pass: a cart of three lines, with the best of the wallet.
+    pub(crate) fn quotes(address: SocketAddr, passes: &[String]) -> Self {
+        let line = |id: &str, quantity: u32, price: &str| {
+            json!({"id": id, "sku": id, "quantity": quantity, "unit_price": price,
+                   "categories": ["shoes"], "brand": "x"})
+        };
+        let body = json!({
+            "cart": {
+                "currency": "USD",
+                "lines": [line("l1", 2, "30.00"), line("l2", 1, "12.50"), line("l3", 3, "3.33")],
+                "shipping": {"price": "5.00"},
+            },
+            "choose": "best",
+        })
+        .to_string();
+        let request = |pass: &String| {
+            format!(
+                "POST /v1/quotes HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {pass}\r\n\
+                 content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
             )
             .into_bytes()
         };
@@ -95,7 +127,7 @@ impl Answers {
             Expected::Granted => *status == 201,
             Expected::GrantedOrPending => [201, 202].contains(status),
             Expected::SoldOut => *status == 409,
-            Expected::Replayed => *status == 200,
+            Expected::Replayed | Expected::Priced => *status == 200,
             Expected::Any => (200..300).contains(status),
         };
         if self.total != requests || !self.by_status.keys().all(fits) {

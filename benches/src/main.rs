@@ -52,7 +52,13 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(binary: PathBuf) -> anyhow::Result<()> {
-    let phases = ["granted hot", "granted ledger", "sold out", "replay"];
+    let phases = [
+        "granted hot",
+        "granted ledger",
+        "sold out",
+        "replay",
+        "quote",
+    ];
     let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); phases.len()];
     for round in 0..ROUNDS {
         let ruler = Ruler::start()?;
@@ -63,15 +69,18 @@ async fn measure(binary: PathBuf) -> anyhow::Result<()> {
         let ledger = system.publish("ledger", REQUESTS, "ledger").await?;
         let empty = system.publish("gone", 1, "ledger").await?;
         system.sell_out(&empty, &users).await?;
-        let runs = [
-            (&hot, &users, Expected::Granted),
-            (&ledger, &users, Expected::GrantedOrPending),
-            (&empty, &strangers, Expected::SoldOut),
-            (&hot, &users, Expected::Replayed),
+        let claims = |coupon: &str, passes: &[String]| Load::claims(system.data(), coupon, passes);
+        let runs: [(&dyn Fn() -> Load, Expected); 5] = [
+            (&|| claims(&hot, &users), Expected::Granted),
+            (&|| claims(&ledger, &users), Expected::GrantedOrPending),
+            (&|| claims(&empty, &strangers), Expected::SoldOut),
+            (&|| claims(&hot, &users), Expected::Replayed),
+            // By now each wallet has two claims.
+            (&|| Load::quotes(system.data(), &users), Expected::Priced),
         ];
-        for (phase, (coupon, passes, expected)) in runs.into_iter().enumerate() {
+        for (phase, (load, expected)) in runs.into_iter().enumerate() {
             let before = ruler.cost(CONNECTIONS, REQUESTS).await?;
-            let load = Load::claims(system.data(), coupon, passes);
+            let load = load();
             let (gateway, redis) = (system.cpu()?, system.redis_cpu()?);
             let answers = load.run(CONNECTIONS).await?;
             answers
