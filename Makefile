@@ -53,7 +53,7 @@ bench-peers: bootstrap ## CPU per request of each phase beside a bare hyper serv
 	@"$$CARGO_TARGET_DIR/release/bench-peers" --sluice "$$CARGO_TARGET_DIR/release/sluice"
 
 openapi: bootstrap ## Write docs/openapi-*.json anew from the code
-	@SLUICE_UPDATE=1 cargo test --locked --package sluice-control --test it openapi
+	@SLUICE_WRITE_OPENAPI=1 cargo test --locked --package sluice-control --test it openapi
 
 clean: ## Forget ./var (the demo's data); the build cache stays
 	@rm -rf "$(DATA_DIR)"

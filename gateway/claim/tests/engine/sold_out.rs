@@ -84,8 +84,11 @@ async fn a_storm_right_after_a_restart_waits_for_the_filter_in_one_place() {
     let crowd = bench.crowd(1_000_000..1_002_000).await;
     assert!(crowd.iter().all(|said| code(said) == ReasonCode::SoldOut));
     let (asked, read) = bench.shop(|shop| (shop.decide_calls.clone(), shop.definition_calls));
-    // Those that were in flight when the first answer came; the others were told by the filter.
-    assert!(asked.len() <= 2, "calls of so many claims: {asked:?}");
+    // Those that were in flight when the first answer came; the others were told by the filter,
+    // but for the one or other stranger whom it takes for a winner (1 in 65,536 each).
+    let crowds = asked.iter().filter(|&&claims| claims > 2).count();
+    assert!(crowds <= 2, "calls of so many claims: {asked:?}");
+    assert!(asked.len() <= 6, "calls of so many claims: {asked:?}");
     assert_eq!(read, 1);
     for n in 0..WINNERS {
         assert!(matches!(bench.claim(n).await, ClaimOutcome::Replayed(_)));

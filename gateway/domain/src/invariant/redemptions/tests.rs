@@ -258,7 +258,7 @@ fn invariant_9_more_uses_in_a_period_than_allowed_are_seen() {
         facts.rows[1].uses[0].period = facts.rows[0].uses[0].period.clone();
         let violated = audit(&facts)
             .iter()
-            .any(|check| check.name.contains("limits") && check.status == CheckStatus::Violated);
+            .any(|check| check.name == super::SHARED && check.status == CheckStatus::Violated);
         assert_eq!(violated, seen, "limit {limit}");
     }
     assert_seen(9, "a use without its period", |facts| {
