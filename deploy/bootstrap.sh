@@ -59,6 +59,8 @@ build() {
     have make || missing+=(make)
     have redis-server || missing+=(redis-server)
     have setpriv || missing+=(util-linux)
+    # The program: the shell's own `kill` is no use to tests, which signal servers by process id.
+    type -P kill >/dev/null || missing+=(procps)
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
     have redis-server || die "redis-server is still not on the PATH"
     need_rust
