@@ -303,17 +303,7 @@ struct CouponLimits {
 
 /// Whether the buyer could claim the coupon by its code now, as far as the ledger knows.
 fn open_to(coupon: &Coupon, buyer: &Buyer, now: Timestamp) -> bool {
-    let shopper = Shopper {
-        user: buyer.user,
-        groups: buyer
-            .groups
-            .iter()
-            .map(|group| group.as_str().into())
-            .collect(),
-        is_new: buyer.is_new,
-        verified: buyer.verified.clone().into(),
-        device: None,
-    };
+    let shopper = Shopper::from(buyer);
     coupon.status(now) == Status::Active
         && Published::of(coupon, &[]).is_some_and(|published| {
             eligibility::claim_reasons_by_code(&published, &shopper, now)

@@ -39,6 +39,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::cart::Cart;
+use crate::eligibility::Shopper;
 use crate::id::{ClaimId, CouponId, OrderId, Version};
 use crate::reason::Reason;
 use crate::terms::{Currency, MinorUnits, Terms, Verified};
@@ -274,6 +275,22 @@ pub struct TraceStep {
     pub amount: Option<MinorUnits>,
     /// In words.
     pub detail: String,
+}
+
+// === impl Buyer ===
+
+impl From<&Buyer> for Shopper {
+    /// The buyer as a claimant. What is known of a buyer says nothing of their device.
+    fn from(buyer: &Buyer) -> Self {
+        let groups = buyer.groups.iter().map(|group| group.as_str().into());
+        Self {
+            user: buyer.user,
+            groups: groups.collect(),
+            is_new: buyer.is_new,
+            verified: buyer.verified.clone().into(),
+            device: None,
+        }
+    }
 }
 
 // === impl OrderLimits ===

@@ -160,5 +160,35 @@ pub struct Reason {
     pub terms_version: crate::id::Version,
 }
 
+// === impl Reason ===
+
+impl Reason {
+    /// A reason without gap and fix.
+    pub(crate) fn new(
+        code: ReasonCode,
+        condition: &'static str,
+        expected: impl Into<String>,
+        actual: impl Into<String>,
+        terms_version: crate::id::Version,
+    ) -> Self {
+        Self {
+            code,
+            condition: Cow::Borrowed(condition),
+            expected: expected.into(),
+            actual: actual.into(),
+            gap: None,
+            fix: None,
+            terms_version,
+        }
+    }
+
+    /// Adds it to those found so far, and gives it back to be completed.
+    pub(crate) fn push_to(self, found: &mut Vec<Self>) -> &mut Self {
+        found.push(self);
+        let last = found.len() - 1;
+        &mut found[last]
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -6,13 +6,14 @@ use sluice_domain::eligibility::Shopper;
 use sluice_domain::id::UserId;
 use sluice_domain::input::Principal;
 use sluice_domain::pricing::Buyer;
+use sluice_domain::reason::ReasonCode;
 
 use crate::claims::Claims;
 use crate::identity::Caller;
 use crate::respond::{FieldError, Stop};
 use crate::server::Edge;
 use crate::service;
-use crate::service_key::{SERVICE_KEY_PREFIX, ServiceKey, WRONG_SCOPE};
+use crate::service_key::{SERVICE_KEY_PREFIX, ServiceKey};
 
 /// Who calls.
 #[derive(Debug)]
@@ -37,9 +38,9 @@ impl Customer {
         };
         let proven = edge.service_keys.prove(text).await;
         let key = proven.map_err(|_unavailable| Stop::Unavailable)?;
-        let key = key.ok_or(Stop::Code(sluice_domain::reason::ReasonCode::Unauthorized))?;
+        let key = key.ok_or(Stop::Code(ReasonCode::Unauthorized))?;
         if !key.checkout {
-            return Err(Stop::Code(WRONG_SCOPE));
+            return Err(Stop::Code(ReasonCode::Forbidden));
         }
         Ok(Self::Service(key))
     }
@@ -97,17 +98,7 @@ impl Customer {
     pub(crate) fn shopper(&self, buyer: &Buyer) -> Shopper {
         match self {
             Self::Shopper(caller) => caller.shopper.clone(),
-            Self::Service(_) => Shopper {
-                user: buyer.user,
-                groups: buyer
-                    .groups
-                    .iter()
-                    .map(|group| group.as_str().into())
-                    .collect(),
-                is_new: buyer.is_new,
-                verified: buyer.verified.clone().into(),
-                device: None,
-            },
+            Self::Service(_) => Shopper::from(buyer),
         }
     }
 }

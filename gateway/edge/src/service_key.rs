@@ -1,7 +1,5 @@
 //! API keys of services, as the edge asks for them. Where they are stored is not its business.
 
-use sluice_domain::reason::ReasonCode;
-
 /// What every API key begins with: tells a key from a token or a pass.
 pub const SERVICE_KEY_PREFIX: &str = "slk_";
 
@@ -28,6 +26,3 @@ pub trait ServiceKeys: Send + Sync + 'static {
     /// When the store of keys does not answer.
     async fn prove(&self, text: &str) -> Result<Option<ServiceKey>, KeysUnavailable>;
 }
-
-/// The code that a key without the scope is refused with.
-pub(crate) const WRONG_SCOPE: ReasonCode = ReasonCode::Forbidden;

@@ -64,16 +64,8 @@ impl<S: ClaimStore> Engine<S> {
         address: IpAddr,
         key: Option<&str>,
     ) -> ClaimOutcome {
-        self.decide(Asked {
-            coupon,
-            lane: self.lanes.lane_of(coupon),
-            shopper,
-            address,
-            key,
-            by_code: false,
-            deadline: Instant::now() + self.shared.settings.decide_within,
-        })
-        .await
+        let asked = self.asked(coupon, shopper, address, key);
+        self.decide(asked).await
     }
 
     /// As [`Engine::claim`], for a shopper who has the coupon's public code.
@@ -84,16 +76,28 @@ impl<S: ClaimStore> Engine<S> {
         address: IpAddr,
         key: Option<&str>,
     ) -> ClaimOutcome {
-        self.decide(Asked {
+        let by_code = true;
+        let asked = self.asked(coupon, shopper, address, key);
+        self.decide(Asked { by_code, ..asked }).await
+    }
+
+    /// A claim by the coupon's id.
+    fn asked<'a>(
+        &self,
+        coupon: CouponId,
+        shopper: &'a Shopper,
+        address: IpAddr,
+        key: Option<&'a str>,
+    ) -> Asked<'a> {
+        Asked {
             coupon,
             lane: self.lanes.lane_of(coupon),
             shopper,
             address,
             key,
-            by_code: true,
+            by_code: false,
             deadline: Instant::now() + self.shared.settings.decide_within,
-        })
-        .await
+        }
     }
 
     async fn decide(self: &Arc<Self>, asked: Asked<'_>) -> ClaimOutcome {

@@ -46,17 +46,9 @@ impl Found<'_> {
         expected: impl Into<String>,
         actual: impl Into<String>,
     ) -> &mut Reason {
-        self.reasons.push(Reason {
-            code,
-            condition: condition.into(),
-            expected: expected.into(),
-            actual: actual.into(),
-            gap: None,
-            fix: None,
-            terms_version: self.published.version,
-        });
-        let last = self.reasons.len() - 1;
-        &mut self.reasons[last]
+        let version = self.published.version;
+        let reason = Reason::new(code, condition, expected, actual, version);
+        reason.push_to(&mut self.reasons)
     }
 
     fn state(&mut self) {

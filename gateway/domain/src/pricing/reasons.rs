@@ -97,17 +97,9 @@ impl Found<'_> {
         expected: impl Into<String>,
         actual: impl Into<String>,
     ) -> &mut Reason {
-        self.reasons.push(Reason {
-            code,
-            condition: condition.into(),
-            expected: expected.into(),
-            actual: actual.into(),
-            gap: None,
-            fix: None,
-            terms_version: self.claim.candidate.facts.version,
-        });
-        let last = self.reasons.len() - 1;
-        &mut self.reasons[last]
+        let version = self.claim.candidate.facts.version;
+        let reason = Reason::new(code, condition, expected, actual, version);
+        reason.push_to(&mut self.reasons)
     }
 
     /// An amount in the coupon's currency, as in a gap.

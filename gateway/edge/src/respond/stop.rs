@@ -54,8 +54,7 @@ impl Stop {
                 reply.allow = Some(allow);
                 reply
             }
-            Self::Overloaded => super::overloaded(context),
-            Self::Unavailable => super::overloaded(context),
+            Self::Overloaded | Self::Unavailable => super::overloaded(context),
             Self::WrongCodes { retry_after_ms } => Problem {
                 detail: Some(Cow::Borrowed(
                     "Too many codes were wrong. Wait, then check the code.",
