@@ -1,25 +1,27 @@
 //! From claims to what pricing needs of them: frozen terms, validity, and the facts that limits
 //! count.
 
+mod limits;
 mod uses;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use sluice_domain::cart::Cart;
 use sluice_domain::claim::{ClaimForm, ClaimRow, Durability};
-use sluice_domain::coupon::{Coupon, Lifecycle, Status};
+use sluice_domain::coupon::{Coupon, Status};
 use sluice_domain::eligibility::{self, Shopper};
 use sluice_domain::id::{ClaimId, CouponId, LeaseNumber, RedemptionId, Ticket, UserId};
+use sluice_domain::input::FieldError;
 use sluice_domain::pricing::{self, Buyer, Candidate, CandidateFacts, Choose, QuoteInput};
 use sluice_domain::published::Published;
 use sluice_domain::reason::ReasonCode;
-use sluice_domain::redemption::{Redemption, TermsKey};
-use sluice_domain::terms::{MinorUnits, Terms};
+use sluice_domain::redemption::Redemption;
 use sluice_domain::time::Timestamp;
+use sluice_ledger::redemptions::standing::StandingQuery;
 
 use crate::error::{Answer, CheckoutError, Refused};
 use crate::{Checkout, metrics};
+use limits::Limits;
 use uses::Uses;
 
 /// What a caller asks a price for.
@@ -77,15 +79,23 @@ impl Checkout {
             Err(refused) => return Ok(Err(refused)),
         };
         let mut unclaimed = Vec::new();
-        for code in &ask.codes {
+        for (place, code) in ask.codes.iter().enumerate() {
             match self.by_code(code, ask, &mut found, now).await? {
                 Ok(None) => {}
                 Ok(Some(wanted)) => unclaimed.push(wanted),
-                Err(refused) => return Ok(Err(refused)),
+                Err(mut refused) => {
+                    refused.errors.push(FieldError {
+                        pointer: format!("/codes/{place}"),
+                        message: "is not accepted".to_owned(),
+                    });
+                    return Ok(Err(refused));
+                }
             }
         }
-        let uses = self.uses(&found, own, now).await?;
-        let candidates = self.candidates(&ask.buyer.user, found, &uses, now).await?;
+        let mut due = Vec::new();
+        let candidates = self
+            .candidates(&ask.buyer.user, found, own, now, &mut due)
+            .await?;
         metrics::candidates(candidates.len());
         Ok(Ok(Gathered {
             input: QuoteInput {
@@ -96,7 +106,7 @@ impl Checkout {
                 limits: self.settings.order_limits,
                 now,
             },
-            due: uses.due,
+            due,
             unclaimed,
         }))
     }
@@ -109,13 +119,14 @@ impl Checkout {
             Choose::Given => Vec::new(),
             Choose::Best => self.usable_rows(user).await?,
         };
-        for &claim in &ask.claims {
-            if rows.iter().any(|row| row.claim_id == claim) {
-                continue;
-            }
-            match self.ledger.claim(claim).await? {
-                Some(row) if row.user == *user => rows.push(row),
-                Some(_) | None => return Ok(Err(Refused::of(ReasonCode::NotFound))),
+        let known = |claim: &&ClaimId| !rows.iter().any(|row| row.claim_id == **claim);
+        let named: Vec<ClaimId> = ask.claims.iter().filter(known).copied().collect();
+        if !named.is_empty() {
+            for row in self.ledger.claims(&named).await? {
+                match row {
+                    Some(row) if row.user == *user => rows.push(row),
+                    Some(_) | None => return Ok(Err(Refused::of(ReasonCode::NotFound))),
+                }
             }
         }
         Ok(Ok(rows
@@ -191,43 +202,31 @@ impl Checkout {
         Ok(self.ledger.coupon_by_code(code).await?)
     }
 
-    /// The live uses of these claims and of the redemption `own`.
-    async fn uses(
-        &self,
-        found: &[Found],
-        own: Option<&Redemption>,
-        now: Timestamp,
-    ) -> Result<Uses, CheckoutError> {
-        let mut ids: Vec<ClaimId> = found.iter().map(|held| held.row.claim_id).collect();
-        // Also those that the redemption gives up with this hold: their value and their use are
-        // free for other claims of the same coupon.
-        if let Some(own) = own {
-            ids.extend(own.live_values().iter().map(|value| value.claim_id));
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        let live = self.ledger.claim_uses(&ids).await?;
-        Ok(Uses::of(live, own.map(|own| own.id), now))
-    }
-
+    /// What pricing needs of these claims. `due` gets the redemptions whose hold ran out.
     async fn candidates(
         &self,
         user: &UserId,
         found: Vec<Found>,
-        uses: &Uses,
+        own: Option<&Redemption>,
         now: Timestamp,
+        due: &mut Vec<RedemptionId>,
     ) -> Result<Vec<Candidate>, CheckoutError> {
         let keys = found.iter().map(|held| (held.row.coupon, held.row.version));
         let terms = self.terms.all(&*self.ledger, keys).await?;
-        let limits = self.limits(user, &found, &terms, uses, now).await?;
+        let query = StandingQuery {
+            user: *user,
+            claims: with_own_claims(&found, own),
+            coupons: coupons_of(&found),
+            periods: limits::periods(&terms, now),
+        };
+        let mut facts = self.ledger.standing(&query).await?;
+        let live = std::mem::take(&mut facts.uses);
+        let uses = Uses::of(live, own.map(|own| own.id), now);
+        let limits = Limits::of(query, facts, &uses);
         let candidates = found.into_iter().filter_map(|held| {
             let Found { row, code } = held;
             let frozen = terms.get(&(row.coupon, row.version))?;
-            let limit = limits.get(&row.coupon);
-            let counted = |period: &String| {
-                let counted = limit.and_then(|limit| limit.user_uses.get(period).copied());
-                counted.unwrap_or(0)
-            };
+            let period = pricing::period_key(frozen, now);
             Some(Candidate {
                 facts: CandidateFacts {
                     claim_id: row.claim_id,
@@ -237,68 +236,34 @@ impl Checkout {
                     valid_from: frozen.validity.valid_from(row.granted_at),
                     expires_at: frozen.validity.expires_at(row.granted_at),
                     standing: uses.standing(&row, frozen),
-                    user_uses: pricing::period_key(frozen, now).as_ref().map(counted),
-                    budget_left: limit.and_then(|limit| limit.budget_left),
-                    archived: limit.is_none_or(|limit| limit.archived),
+                    user_uses: period.map(|period| limits.user_uses(row.coupon, &period)),
+                    budget_left: limits.budget_left(row.coupon),
+                    archived: limits.archived(row.coupon),
                 },
                 terms: Arc::clone(frozen),
             })
         });
-        Ok(candidates.collect())
-    }
-
-    /// What limits that span claims have left, per coupon.
-    async fn limits(
-        &self,
-        user: &UserId,
-        found: &[Found],
-        terms: &HashMap<TermsKey, Arc<Terms>>,
-        uses: &Uses,
-        now: Timestamp,
-    ) -> Result<HashMap<CouponId, CouponLimits>, CheckoutError> {
-        let mut coupons: Vec<CouponId> = found.iter().map(|held| held.row.coupon).collect();
-        coupons.sort_unstable();
-        coupons.dedup();
-        let mut periods: Vec<(CouponId, String)> = terms
-            .iter()
-            .filter_map(|((coupon, _), terms)| Some((*coupon, pricing::period_key(terms, now)?)))
-            .collect();
-        periods.sort_unstable();
-        periods.dedup();
-        let counted = self.ledger.uses_of_user(&periods, user).await?;
-        let usage = self.ledger.coupon_usage(&coupons).await?;
-        let mut limits: HashMap<CouponId, CouponLimits> = HashMap::new();
-        for (coupon, usage) in coupons.into_iter().zip(usage) {
-            let Some(document) = self.ledger.coupon(coupon).await? else {
-                continue;
-            };
-            limits.insert(
-                coupon,
-                CouponLimits {
-                    archived: document.lifecycle == Lifecycle::Archived,
-                    budget_left: document.spec.terms.budget.map(|budget| {
-                        let others = usage.value - uses.value_to_be_freed(coupon);
-                        (budget - others).max(0)
-                    }),
-                    user_uses: HashMap::new(),
-                },
-            );
-        }
-        for ((coupon, period), count) in periods.into_iter().zip(counted) {
-            if let Some(limit) = limits.get_mut(&coupon) {
-                let freed = uses.count_to_be_freed(coupon, &period);
-                limit.user_uses.insert(period, count.saturating_sub(freed));
-            }
-        }
-        Ok(limits)
+        let candidates = candidates.collect();
+        due.extend(uses.due);
+        Ok(candidates)
     }
 }
 
-/// What the limits of one coupon have left.
-struct CouponLimits {
-    archived: bool,
-    budget_left: Option<MinorUnits>,
-    user_uses: HashMap<String, u32>,
+/// The claims found, and those that the redemption gives up with this hold: their value and their
+/// use are free for other claims of the same coupon.
+fn with_own_claims(found: &[Found], own: Option<&Redemption>) -> Vec<ClaimId> {
+    let mut ids: Vec<ClaimId> = found.iter().map(|held| held.row.claim_id).collect();
+    if let Some(own) = own {
+        ids.extend(own.live_values().iter().map(|value| value.claim_id));
+    }
+    ids
+}
+
+fn coupons_of(found: &[Found]) -> Vec<CouponId> {
+    let mut coupons: Vec<CouponId> = found.iter().map(|held| held.row.coupon).collect();
+    coupons.sort_unstable();
+    coupons.dedup();
+    coupons
 }
 
 /// Whether the buyer could claim the coupon by its code now, as far as the ledger knows.

@@ -25,7 +25,7 @@ pub struct Refused {
     pub price: Option<PriceChange>,
     /// With `held_by_order`: until when.
     pub until: Option<Timestamp>,
-    /// With `invalid_request`: which fields.
+    /// With `invalid_request`, and with a code that is not accepted: which fields.
     pub errors: Vec<FieldError>,
 }
 

@@ -129,6 +129,15 @@ pub trait Claims: Send + Sync + 'static {
     /// One claim.
     async fn claim(&self, claim_id: ClaimId) -> Result<Option<ClaimRow>, LedgerError>;
 
+    /// Several claims, in the order asked.
+    async fn claims(&self, claims: &[ClaimId]) -> Result<Vec<Option<ClaimRow>>, LedgerError> {
+        let mut found = Vec::with_capacity(claims.len());
+        for claim in claims {
+            found.push(self.claim(*claim).await?);
+        }
+        Ok(found)
+    }
+
     /// One claim, and the lane's epoch read after it.
     async fn claim_with_epoch(
         &self,

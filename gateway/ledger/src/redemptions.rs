@@ -17,10 +17,13 @@ use sluice_domain::terms::MinorUnits;
 use sluice_domain::time::Timestamp;
 
 use crate::LedgerError;
-use crate::coupons::VersionRow;
+use crate::coupons::{Coupons, VersionRow};
 
 pub(crate) mod check;
 pub(crate) mod document;
+pub mod standing;
+
+use standing::{StandingFacts, StandingQuery};
 
 /// Answer of [`Redemptions::apply`]. Anything but [`Done`](Self::Done) wrote nothing.
 ///
@@ -79,7 +82,7 @@ pub struct RedemptionsPage {
 
 /// Redemptions.
 #[async_trait::async_trait]
-pub trait Redemptions: Send + Sync + 'static {
+pub trait Redemptions: Coupons {
     /// One redemption.
     async fn redemption(&self, id: RedemptionId) -> Result<Option<Redemption>, LedgerError>;
 
@@ -122,6 +125,11 @@ pub trait Redemptions: Send + Sync + 'static {
 
     /// What the uses of each coupon come to, in the order asked; nothing for one without uses.
     async fn coupon_usage(&self, coupons: &[CouponId]) -> Result<Vec<CouponUsage>, LedgerError>;
+
+    /// What a price depends on besides frozen terms, in as few reads as the store can.
+    async fn standing(&self, query: &StandingQuery) -> Result<StandingFacts, LedgerError> {
+        standing::piecemeal(self, query).await
+    }
 
     /// Held redemptions whose hold is over at `now` (`held_until <= now`), the longest over first,
     /// at most `limit` (1 to 10,000). `after` goes on behind one that an earlier call gave: a

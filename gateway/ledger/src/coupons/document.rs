@@ -17,6 +17,7 @@ struct Written<'a> {
 
 #[derive(Deserialize)]
 struct Stored {
+    format: u16,
     coupon: Coupon,
 }
 
@@ -37,12 +38,17 @@ pub(crate) fn write(coupon: &Coupon) -> Result<String, LedgerError> {
 pub(crate) fn read(document: &str) -> Result<Coupon, LedgerError> {
     let unreadable =
         |error| LedgerError::corrupt(format!("a coupon document cannot be read: {error}"));
+    // Read at once, as nearly every document is of the format of now.
+    let error = match serde_json::from_str(document) {
+        Ok(Stored { format, coupon }) if format == COUPON_FORMAT => return Ok(coupon),
+        Ok(_other_format) => None,
+        Err(error) => Some(error),
+    };
     let Format { format } = serde_json::from_str(document).map_err(unreadable)?;
-    if format != COUPON_FORMAT {
-        return Err(LedgerError::corrupt(format!(
+    Err(match error {
+        Some(error) if format == COUPON_FORMAT => unreadable(error),
+        _other_format => LedgerError::corrupt(format!(
             "a coupon document has format {format}, and this program knows {COUPON_FORMAT}"
-        )));
-    }
-    let Stored { coupon } = serde_json::from_str(document).map_err(unreadable)?;
-    Ok(coupon)
+        )),
+    })
 }

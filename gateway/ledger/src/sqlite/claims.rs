@@ -150,6 +150,15 @@ impl Claims for SqliteLedger {
             .await
     }
 
+    async fn claims(&self, claims: &[ClaimId]) -> Result<Vec<Option<ClaimRow>>, LedgerError> {
+        let claims = claims.to_vec();
+        self.read(move |connection| {
+            let found = claims.iter().map(|claim| find(connection, *claim));
+            Ok(found.collect::<Part<_>>()?)
+        })
+        .await
+    }
+
     async fn claim_with_epoch(
         &self,
         claim_id: ClaimId,

@@ -16,9 +16,11 @@ use super::{SqliteLedger, codes, coupons};
 use crate::LedgerError;
 use crate::claims::page_rows;
 use crate::coupons::VersionRow;
+use crate::redemptions::standing::{StandingFacts, StandingQuery};
 use crate::redemptions::{Redemptions, RedemptionsPage, TransitionOutcome, document};
 
 mod facts;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod transition;
@@ -191,17 +193,9 @@ impl Redemptions for SqliteLedger {
     }
 
     async fn claim_uses(&self, claims: &[ClaimId]) -> Result<Vec<ClaimUse>, LedgerError> {
-        let mut claims = claims.to_vec();
-        claims.sort_unstable();
-        claims.dedup();
-        self.read(move |connection| {
-            let mut found = Vec::new();
-            for claim_id in claims {
-                found.extend(uses::of_claim(connection, claim_id)?);
-            }
-            Ok(found)
-        })
-        .await
+        let claims = claims.to_vec();
+        self.read(move |connection| Ok(standing::of_claims(connection, claims)?))
+            .await
     }
 
     async fn uses_of_user(
@@ -226,6 +220,12 @@ impl Redemptions for SqliteLedger {
             Ok(coupons.iter().map(usage).collect::<Part<_>>()?)
         })
         .await
+    }
+
+    async fn standing(&self, query: &StandingQuery) -> Result<StandingFacts, LedgerError> {
+        let query = query.clone();
+        self.read(move |connection| Ok(standing::read(connection, &query)?))
+            .await
     }
 
     async fn due(

@@ -7,6 +7,7 @@ use crate::audit_facts::{RedemptionFacts, RedemptionOrphans};
 use crate::claims::ClaimsPage;
 use crate::conformance::sample::NOW;
 use crate::redemptions::RedemptionsPage;
+use crate::redemptions::standing::StandingQuery;
 use crate::{Ledger, LedgerError};
 
 /// Reads all redemptions, and the uses of these coupons and users.
@@ -34,6 +35,9 @@ pub(super) async fn read(
             line(text, "in periods", &counted);
         }
     }
+    for user in users {
+        standing(ledger, coupons, *user, text).await?;
+    }
     let usage = ledger.coupon_usage(coupons).await?;
     line(text, "usage", &usage);
     for millis in [-1, 0, 3, 900_000] {
@@ -55,6 +59,30 @@ pub(super) async fn read(
     Err(LedgerError::corrupt(format!(
         "there are orphans: {orphans:?}"
     )))
+}
+
+/// What a quote of all claims of a user would read, also of a coupon that does not exist.
+async fn standing(
+    ledger: &dyn Ledger,
+    coupons: &[CouponId],
+    user: UserId,
+    text: &mut String,
+) -> Result<(), LedgerError> {
+    let rows = ledger.claims_of_user(&user, 100).await?;
+    let mut claims: Vec<ClaimId> = rows.iter().map(|row| row.claim_id).collect();
+    claims.push(ClaimId::new(CouponId(u32::MAX), [0; 12]));
+    line(text, "claims", &ledger.claims(&claims).await?);
+    let mut coupons = coupons.to_vec();
+    coupons.push(CouponId(u32::MAX));
+    let periods = coupons.iter().map(|coupon| (*coupon, "a".to_owned()));
+    let query = StandingQuery {
+        user,
+        claims,
+        periods: periods.collect(),
+        coupons,
+    };
+    line(text, "standing", &ledger.standing(&query).await?);
+    Ok(())
 }
 
 fn orphans_of(orphans: &RedemptionOrphans) -> u64 {
