@@ -2,6 +2,7 @@
 //! them; repeats with the same ids until the answer is definite.
 
 mod request;
+pub mod rush;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,8 +54,22 @@ pub async fn fill_wallets(
     wanted: &[Wanted],
     tally: &Tally,
 ) -> anyhow::Result<Wallets> {
+    fill_wallets_of(USERS, connection, passes, wanted, tally).await
+}
+
+/// The same for the first so many users.
+///
+/// # Errors
+/// When somebody could claim nothing.
+pub async fn fill_wallets_of(
+    users: usize,
+    connection: &mut Connection,
+    passes: &Passes,
+    wanted: &[Wanted],
+    tally: &Tally,
+) -> anyhow::Result<Wallets> {
     let mut wallets = Wallets::new();
-    for user in 0..USERS.min(passes.len()) {
+    for user in 0..users.min(passes.len()) {
         let mut wallet = Vec::new();
         for want in wanted {
             for number in 0..want.per_user {

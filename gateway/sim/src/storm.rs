@@ -1,6 +1,7 @@
 //! One round of a storm, from an empty folder to a verdict.
 
 mod checkout;
+mod last_money;
 mod setup;
 mod verdict;
 
@@ -31,7 +32,7 @@ use crate::tally::Tally;
 use setup::Stage;
 
 /// How long a client waits for an answer before the outcome counts as unknown.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Which processes a round has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +157,8 @@ pub async fn play(round: &Round) -> anyhow::Result<Outcome> {
             .with_context(|| format!("coupon {} cannot be resumed after the storm", sale.coupon))?;
         fates.push((*sale, fate));
     }
+    let last = last_money::rush_for_it(&stage, &passes, &tally).await?;
+    fates.push((last, Fate::Live));
     verdict::sell_out(&stage, &fates, &passes, &tally).await?;
     let (history, checkouts) = Arc::try_unwrap(tally)
         .map_err(|_shared| anyhow::anyhow!("the history is still being written"))?

@@ -56,8 +56,14 @@ const OFFERS: [Offer; 5] = [
     },
 ];
 
+/// What is rushed for after the storm: money for seven, claims for many more.
+pub(super) const LAST_MONEY: Offer = Offer {
+    budget: Some(3_500),
+    ..Offer::new("the last money", 40, 1, "ledger")
+};
+
 /// A coupon to be published.
-struct Offer {
+pub(super) struct Offer {
     name: &'static str,
     total: u64,
     per_user: u16,
@@ -145,30 +151,34 @@ impl Stage {
 
     /// Publishes the coupons.
     pub(super) async fn open_sales(&self, tally: &Tally) -> anyhow::Result<Vec<Sale>> {
-        let mut admin = self.admin()?;
         let mut sales = Vec::new();
         for offer in &OFFERS {
-            let sent_at = now();
-            let id = admin.publish(&offer.coupon()).await?;
-            tally.operator_call(OperatorCall {
-                sent_at,
-                answered_at: now(),
-                coupon: id,
-                deed: Deed::Publish(Some(offer.total)),
-                revision: None,
-            });
-            sales.push(Sale {
-                coupon: id,
-                total: offer.total,
-                per_user: offer.per_user,
-                per_device: offer.per_device,
-                per_address: offer.per_address,
-                uses_per_claim: offer.uses_per_claim,
-                uses_per_user: offer.uses_per_user,
-                budget: offer.budget,
-            });
+            sales.push(self.open_sale(offer, tally).await?);
         }
         Ok(sales)
+    }
+
+    /// Publishes one.
+    pub(super) async fn open_sale(&self, offer: &Offer, tally: &Tally) -> anyhow::Result<Sale> {
+        let sent_at = now();
+        let coupon = self.admin()?.publish(&offer.coupon()).await?;
+        tally.operator_call(OperatorCall {
+            sent_at,
+            answered_at: now(),
+            coupon,
+            deed: Deed::Publish(Some(offer.total)),
+            revision: None,
+        });
+        Ok(Sale {
+            coupon,
+            total: offer.total,
+            per_user: offer.per_user,
+            per_device: offer.per_device,
+            per_address: offer.per_address,
+            uses_per_claim: offer.uses_per_claim,
+            uses_per_user: offer.uses_per_user,
+            budget: offer.budget,
+        })
     }
 
     /// A pass for each user.
