@@ -104,7 +104,7 @@ codes! {
     /// An idempotency key is needed.
     KeyRequired = "key_required", "An Idempotency-Key is required";
     /// Another change came first.
-    Conflict = "conflict", "Another change came first";
+    Conflict = "conflict", "The state of now does not allow it";
     /// Hot state is being filled.
     Warming = "warming", "The coupon is warming up";
     /// The lane is recovering.

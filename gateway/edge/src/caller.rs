@@ -4,6 +4,7 @@ use http::HeaderMap;
 use http::header;
 
 use crate::identity::{Caller, Identity, Rejected};
+use crate::service_key::SERVICE_KEY_PREFIX;
 
 /// Verifies the one bearer credential of a request.
 pub(crate) fn identify(headers: &HeaderMap, identity: &Identity) -> Result<Caller, Rejected> {
@@ -18,5 +19,9 @@ pub(crate) fn identify(headers: &HeaderMap, identity: &Identity) -> Result<Calle
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Rejected::Invalid);
     }
-    identity.verify(credential.trim())
+    let credential = credential.trim();
+    if credential.starts_with(SERVICE_KEY_PREFIX) {
+        return Err(Rejected::ServiceKey);
+    }
+    identity.verify(credential)
 }

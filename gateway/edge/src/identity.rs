@@ -99,6 +99,9 @@ pub enum Rejected {
     /// Its time is over.
     #[error("The token or pass has expired.")]
     Expired,
+    /// A service key, where only a shopper may call.
+    #[error("A service key is not accepted here: send the shopper's token or pass.")]
+    ServiceKey,
 }
 
 /// Why identity cannot be set up, or a changed file is not taken over.

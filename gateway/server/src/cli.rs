@@ -112,8 +112,11 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) locate: LocateArgs,
     /// The redemption
+    #[arg(long, required_unless_present = "order", conflicts_with = "order")]
+    pub(crate) redemption: Option<String>,
+    /// The order that it is the redemption of
     #[arg(long)]
-    pub(crate) redemption: String,
+    pub(crate) order: Option<String>,
     /// Print JSON instead of words
     #[arg(long)]
     pub(crate) json: bool,

@@ -33,9 +33,12 @@ impl DataDir {
 
     /// A folder that must be there already.
     pub(crate) fn existing(root: &Path) -> anyhow::Result<Self> {
-        let root = root
-            .canonicalize()
-            .with_context(|| format!("there is no data folder {}", root.display()))?;
+        let root = root.canonicalize().with_context(|| {
+            format!(
+                "there is no data folder {}: name that of a `sluice dev`, or start one",
+                root.display()
+            )
+        })?;
         Ok(Self { root })
     }
 

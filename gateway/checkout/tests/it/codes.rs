@@ -3,6 +3,7 @@
 use sluice_checkout::{Ask, HoldAsk, Holding, Refused};
 use sluice_domain::coupon::{CouponSpec, Distribution, Lifecycle};
 use sluice_domain::id::{CouponId, UserId};
+use sluice_domain::input::FieldError;
 use sluice_domain::reason::ReasonCode;
 use sluice_domain::terms::{Benefit, Users};
 
@@ -124,7 +125,11 @@ async fn unknown_closed_and_foreign_codes_are_refused_alike() {
             spec.window.starts_at = Some(NOW.plus_millis(1));
         })
         .await;
-        let expected = *Refused::of(ReasonCode::CodeNotAccepted);
+        let mut expected = *Refused::of(ReasonCode::CodeNotAccepted);
+        expected.errors = vec![FieldError {
+            pointer: "/codes/0".to_owned(),
+            message: "is not accepted".to_owned(),
+        }];
         for code in ["NEVER", "ENDED", "ARCHIVED", "PAUSED", "FOREIGN", "LATER"] {
             let asked = with(user(1), code);
             let quote = shop.checkout.quote(&asked, NOW).await.unwrap();

@@ -71,6 +71,9 @@ impl Stop {
                     Rejected::Missing => "Send a token or a pass as Authorization: Bearer.",
                     Rejected::Invalid => "The token or pass is not valid.",
                     Rejected::Expired => "The token or pass has expired.",
+                    Rejected::ServiceKey => {
+                        "A service key is not accepted here: send the shopper's token or pass."
+                    }
                 })),
                 ..Problem::of(ReasonCode::LoginRequired)
             }

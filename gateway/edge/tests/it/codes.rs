@@ -176,19 +176,26 @@ async fn unknown_closed_and_foreign_codes_are_the_same_body() {
         .await;
     let not_eligible = ClaimOutcome::Refused(Refusal::of(ReasonCode::NotEligible));
     *server.fake.by_code.lock().unwrap() = Some(not_eligible);
-    let mut bodies = Vec::new();
-    for code in ["NEVER", "ENDED", "FOREIGN"] {
-        for (line, body) in [
-            ("POST /v1/claims", body_of(code)),
-            ("POST /v1/quotes", with(quote_of(&[]), code)),
-            ("POST /v1/redemptions", with(hold_of("o-1", &[]), code)),
-        ] {
-            let answer = server.call(line, &pass, &body).await;
+    let claim: fn(&str) -> String = body_of;
+    let quote = |code: &str| with(quote_of(&[]), code);
+    let hold = |code: &str| with(hold_of("o-1", &[]), code);
+    let routes: [(&str, &dyn Fn(&str) -> String, bool); 3] = [
+        ("POST /v1/claims", &claim, false),
+        ("POST /v1/quotes", &quote, true),
+        ("POST /v1/redemptions", &hold, true),
+    ];
+    for (line, body_with, among_several) in routes {
+        let mut bodies = Vec::new();
+        for code in ["NEVER", "ENDED", "FOREIGN"] {
+            let answer = server.call(line, &pass, &body_with(code)).await;
             answer.assert_problem(404, "code_not_accepted");
+            // Where there may be several codes it says which one.
+            let named = answer.json()["errors"][0]["pointer"] == "/codes/0";
+            assert_eq!(named, among_several, "{line}");
             bodies.push(plain(&answer));
         }
+        assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
     }
-    assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
 }
 
 /// Three wrong codes of a user, five of an address.

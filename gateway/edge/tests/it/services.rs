@@ -179,3 +179,13 @@ async fn a_shopper_acts_for_nobody_else() {
         answer.assert_problem(400, "invalid_request");
     }
 }
+
+#[tokio::test]
+async fn a_service_cannot_claim_as_itself_and_is_told_so() {
+    let server = Server::start(settings()).await;
+    let line = "POST /v1/coupons/00000001/claims";
+    let answer = server.call(line, CHECKOUT_KEY, "{}").await;
+    answer.assert_problem(401, "login_required");
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("service key"), "{detail}");
+}

@@ -3,15 +3,15 @@
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
 use sluice_checkout::explain::{Explanation, explain};
-use sluice_domain::id::{ClaimId, RedemptionId};
+use sluice_domain::hash::HashKeys;
+use sluice_domain::id::{ClaimId, OrderId, RedemptionId};
 use sluice_domain::money;
 use sluice_domain::pricing::Quote;
 use sluice_domain::redemption::Redemption;
-use sluice_ledger::Ledger;
+use sluice_ledger::lanes::Lanes as _;
 use sluice_ledger::sqlite::SqliteLedger;
 
 use crate::cli::ExplainArgs;
@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &ExplainArgs) -> anyhow::Result<ExitCode> {
         Ok(None) => {
             super::complain(&anyhow::anyhow!(
                 "there is no redemption {}",
-                arguments.redemption
+                asked(arguments)
             ));
             return Ok(ExitCode::from(EXIT_UNKNOWN));
         }
@@ -49,19 +49,34 @@ pub(crate) fn run(arguments: &ExplainArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn read(arguments: &ExplainArgs) -> anyhow::Result<Option<Explanation>> {
-    let redemption: RedemptionId = arguments
-        .redemption
-        .parse()
-        .with_context(|| format!("the redemption id `{}`", arguments.redemption))?;
     let settings = super::located(&arguments.locate)?;
     let folder = DataDir::existing(&settings.data_dir)?;
     let path = settings.ledger_path(&folder);
-    let ledger: Arc<dyn Ledger> = Arc::new(
-        SqliteLedger::open_read_only(&path)
-            .with_context(|| format!("the ledger {}", path.display()))?,
-    );
+    let ledger = SqliteLedger::open_read_only(&path)
+        .with_context(|| format!("the ledger {}", path.display()))?;
+    let redemption: RedemptionId = match (&arguments.redemption, &arguments.order) {
+        (Some(id), _none) => id
+            .parse()
+            .with_context(|| format!("the redemption id `{id}`"))?,
+        (None, order) => {
+            let order = order.as_deref().unwrap_or_default();
+            let order: OrderId = order
+                .parse()
+                .with_context(|| format!("the order id `{order}`"))?;
+            HashKeys::derive(&ledger.identity().hash_key).redemption_id(&order)
+        }
+    };
     let runtime = super::small_runtime()?;
-    Ok(runtime.block_on(explain(&*ledger, redemption))?)
+    Ok(runtime.block_on(explain(&ledger, redemption))?)
+}
+
+/// What was asked for, in words.
+fn asked(arguments: &ExplainArgs) -> String {
+    match (&arguments.redemption, &arguments.order) {
+        (Some(id), _none) => id.clone(),
+        (None, Some(order)) => format!("of order {order}"),
+        (None, None) => String::new(),
+    }
 }
 
 fn json(explanation: &Explanation) -> anyhow::Result<String> {

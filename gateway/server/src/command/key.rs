@@ -22,7 +22,12 @@ pub(crate) fn run(command: &KeyCommand) -> anyhow::Result<ExitCode> {
         .map(|name| scope(name))
         .collect::<Result<Vec<_>, _>>()?;
     let settings = super::located(&arguments.locate)?;
-    let folder = DataDir::create(&settings.data_dir)?;
+    // A configuration says where a server will run that need not have run yet. A folder that
+    // somebody typed is there, or mistyped.
+    let folder = match arguments.locate.config {
+        Some(_) => DataDir::create(&settings.data_dir)?,
+        None => DataDir::existing(&settings.data_dir)?,
+    };
     let key = match folder.lock() {
         Ok(_lock) => {
             let ledger = crate::boot::open_ledger(&settings, &folder)?;

@@ -22,7 +22,7 @@ const NUMBER_DIGITS: usize = 7;
 
 pub(crate) fn run(arguments: &TokenArgs) -> anyhow::Result<ExitCode> {
     let settings = super::dev_settings(&arguments.data_dir, None)?;
-    let folder = DataDir::create(&arguments.data_dir)?;
+    let folder = DataDir::existing(&arguments.data_dir)?;
     let files = generate_dev_keys(&folder.keys())?;
     let signer = signer(arguments, &files, settings.token_parties())?;
     let now = u64::try_from(SystemClock::start().wall().as_millis() / 1_000).unwrap_or(0);

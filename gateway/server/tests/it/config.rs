@@ -437,4 +437,15 @@ fn version_help_and_bad_usage() {
     let asked = run(&["healthcheck", "--data-dir", nowhere.to_str().unwrap()]);
     assert_eq!(asked.status.code(), Some(1));
     assert!(text(&asked.stderr).contains("ready.json"));
+    // A mistyped folder is not made.
+    for command in [
+        &["token", "--user", "ann"][..],
+        &["key", "create", "--role", "viewer"],
+    ] {
+        let located = [command, &["--data-dir", nowhere.to_str().unwrap()]].concat();
+        let said = run(&located);
+        assert_eq!(said.status.code(), Some(1), "{command:?}");
+        assert!(text(&said.stderr).contains("there is no data folder"));
+        assert!(!nowhere.exists());
+    }
 }

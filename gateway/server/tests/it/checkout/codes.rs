@@ -58,15 +58,28 @@ fn what_is_no_code_of_yours_is_answered_alike() {
     server.sale(&json!({"code": "FORBOB01", "distribution": ["code"],
         "conditions": {"users": {"kind": "ids", "ids": ["bob"]}}}));
 
-    let unknown = alice.post("/v1/claims", &json!({"code": "NOTHING1"}));
-    assert_eq!(unknown.refusal(), (404, "code_not_accepted".to_owned()));
-    for code in ["DRAFTED1", "ENDED001", "FORBOB01"] {
-        alike(&unknown, &alice.post("/v1/claims", &json!({"code": code})));
-        let quote = json!({"cart": shoes(), "codes": [code]});
-        alike(&unknown, &alice.post("/v1/quotes", &quote));
-        let hold = json!({"cart": shoes(), "codes": [code], "order_id": "o-1"});
-        alike(&unknown, &alice.post("/v1/redemptions", &hold));
+    let claim = |code: &str| alice.post("/v1/claims", &json!({"code": code}));
+    let quote = |code: &str| {
+        alice.post(
+            "/v1/quotes",
+            &json!({"cart": shoes(), "codes": ["FREEWORD", code]}),
+        )
+    };
+    let hold = |code: &str| {
+        let body = json!({"cart": shoes(), "codes": [code], "order_id": "o-1"});
+        alice.post("/v1/redemptions", &body)
+    };
+    server.sale(&json!({"code": "FREEWORD", "distribution": ["code"]}));
+    let routes: [&dyn Fn(&str) -> crate::http::Reply; 3] = [&claim, &quote, &hold];
+    for ask in routes {
+        let unknown = ask("NOTHING1");
+        assert_eq!(unknown.refusal(), (404, "code_not_accepted".to_owned()));
+        for code in ["DRAFTED1", "ENDED001", "FORBOB01"] {
+            alike(&unknown, &ask(code));
+        }
     }
+    let named = &quote("NOTHING1").json()["errors"][0]["pointer"];
+    assert_eq!(named, "/codes/1", "which of them it was");
 }
 
 #[test]

@@ -46,6 +46,21 @@ fn a_price_is_explained_and_a_changed_one_is_noticed() {
     );
     assert_eq!(body["stored"], body["replayed"]);
 
+    let data = place.data();
+    let of_order = |order: &str| {
+        run(&[
+            "explain",
+            "--data-dir",
+            data.to_str().unwrap(),
+            "--order",
+            order,
+        ])
+    };
+    assert_eq!(text(&of_order("o-1").stdout), words);
+    let other = of_order("o-2");
+    assert_eq!(other.status.code(), Some(2));
+    assert!(text(&other.stderr).contains("order o-2"));
+
     for unknown in ["0".repeat(26), "no-id".to_owned()] {
         let said = explain(&place, &unknown, &[]);
         assert_eq!(said.status.code(), Some(2), "{unknown}");
