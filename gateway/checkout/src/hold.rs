@@ -1,6 +1,6 @@
 //! Hold: claims are reserved for an order.
 
-use sluice_domain::id::{ClaimId, OrderId};
+use sluice_domain::id::{ClaimId, OrderId, RedemptionId};
 use sluice_domain::pricing::{Applied, Choose, Quote, QuoteInput};
 use sluice_domain::reason::ReasonCode;
 use sluice_domain::redemption::decide::{Command, Hold, HoldContent, Refusal, standing_hold};
@@ -75,9 +75,35 @@ impl Checkout {
     }
 
     async fn hold_round(&self, asked: &HoldAsk, now: Timestamp) -> Result<Round, CheckoutError> {
+        let id = self.keys.redemption_id(&asked.order);
+        let seen = self.ledger.redemption(id).await?;
+        let round = self.hold_over(asked, id, seen.as_ref(), now).await?;
+        let Round::Over(Err(refused)) = round else {
+            return Ok(round);
+        };
+        // The same hold may have been carried out for somebody else since that was read: then what
+        // stands in the way is the order itself.
+        let version = |redemption: &Redemption| redemption.row_version;
+        let stands = self.ledger.redemption(id).await?;
+        Ok(
+            if stands.as_ref().map(version) == seen.as_ref().map(version) {
+                Round::Over(Err(refused))
+            } else {
+                Round::Again(Some(refused))
+            },
+        )
+    }
+
+    /// A round over what was seen of the order.
+    async fn hold_over(
+        &self,
+        asked: &HoldAsk,
+        id: RedemptionId,
+        seen: Option<&Redemption>,
+        now: Timestamp,
+    ) -> Result<Round, CheckoutError> {
         let ask = &asked.ask;
         let user = &ask.buyer.user;
-        let id = self.keys.redemption_id(&asked.order);
         let fingerprint = HoldContent {
             order: &asked.order,
             user,
@@ -87,14 +113,13 @@ impl Checkout {
             choose: ask.choose,
         }
         .fingerprint();
-        let seen = self.ledger.redemption(id).await?;
         let expected = asked.expected_total;
-        if let Some(standing) = standing_hold(seen.as_ref(), user, &fingerprint, expected, now) {
+        if let Some(standing) = standing_hold(seen, user, &fingerprint, expected, now) {
             return Ok(Round::Over(
                 Settled::standing(standing).map(Holding::Settled),
             ));
         }
-        let gathered = match self.gather_free(ask, seen.as_ref(), now).await? {
+        let gathered = match self.gather_free(ask, seen, now).await? {
             Ok(gathered) => gathered,
             Err(refused) => return Ok(Round::Over(Err(refused))),
         };
@@ -121,7 +146,7 @@ impl Checkout {
             record,
         }));
         let carried = self
-            .carry_out(seen.as_ref(), None, &command, &asked.actor, now)
+            .carry_out(seen, None, &command, &asked.actor, now)
             .await?;
         Ok(match carried {
             Carried::Settled(settled) => Round::Over(Ok(Holding::Settled(settled))),

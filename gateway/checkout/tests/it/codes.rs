@@ -4,8 +4,9 @@ use sluice_checkout::{Ask, HoldAsk, Holding, Refused};
 use sluice_domain::coupon::{CouponSpec, Distribution, Lifecycle};
 use sluice_domain::id::{CouponId, UserId};
 use sluice_domain::input::FieldError;
+use sluice_domain::pricing::Choose;
 use sluice_domain::reason::ReasonCode;
-use sluice_domain::terms::{Benefit, Users};
+use sluice_domain::terms::{Benefit, StackingGroup, Users};
 
 use super::shop::{NOW, OVER, Shop, ask, order, shoes, user};
 
@@ -81,6 +82,25 @@ async fn a_code_that_is_not_claimed_yet_is_priced_and_then_claimed() {
         assert_eq!(granted, unclaimed[0].claim_id);
         let held = hold(&shop, &asked).await;
         assert!(matches!(held, Ok(Holding::Settled(_))), "{held:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_code_that_the_best_combination_leaves_out_is_not_claimed() {
+    for shop in Shop::both().await {
+        shop.fixed(900, user(1)).await;
+        coded(&shop, "SMALL", |spec| {
+            spec.terms.stacking.group = StackingGroup::Exclusive;
+        })
+        .await;
+        let mut asked = order("o-1", with(user(1), "SMALL"));
+        asked.ask.choose = Choose::Best;
+        let held = hold(&shop, &asked).await;
+        let settled = match held {
+            Ok(Holding::Settled(settled)) => settled,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(settled.redemption.record.quote.discount, 900);
     }
 }
 

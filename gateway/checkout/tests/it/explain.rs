@@ -44,6 +44,21 @@ async fn years_later_it_is_the_same_to_the_last_cent() {
 }
 
 #[tokio::test]
+async fn terms_that_were_changed_in_the_ledger_are_not_replayed() {
+    for shop in Shop::both().await {
+        let claim = shop.fixed(500, user(1)).await;
+        let asked = order("o-1", ask(user(1), cart(&[("A", 1, 900)]), &[claim]));
+        let id = shop.hold(&asked, NOW).await.redemption.id;
+        if !shop.tamper("UPDATE coupon_versions SET terms = replace(terms, '500', '501')") {
+            continue;
+        }
+        let refused = explain(&*shop.ledger, id).await.unwrap_err();
+        let words = refused.to_string();
+        assert!(words.contains("are not those that were stored"), "{words}");
+    }
+}
+
+#[tokio::test]
 async fn an_amount_that_was_changed_in_the_ledger_is_noticed() {
     let (shop, _ledger) = Shop::on_model(CheckoutSettings::default()).await;
     let claim = shop.fixed(500, user(1)).await;

@@ -15,7 +15,7 @@ use sluice_domain::redemption::{RedemptionStatus, TransitionEvent};
 use sluice_domain::terms::{Benefit, Currency, MinorUnits};
 use sluice_domain::time::Timestamp;
 use sluice_ledger::conformance::granting::Granting;
-use sluice_ledger::conformance::sample;
+use sluice_ledger::conformance::{sample, tamper};
 use sluice_ledger::sqlite::OpenOptions;
 use sluice_ledger::{Ledger, ModelLedger, SqliteLedger};
 
@@ -32,7 +32,7 @@ pub(crate) struct Shop {
     pub(crate) checkout: Checkout,
     pub(crate) keys: HashKeys,
     /// Where the ledger's file is; removed at the end.
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
 }
 
 impl Shop {
@@ -73,8 +73,17 @@ impl Shop {
             checkout: Checkout::new(Arc::clone(&ledger), keys.clone(), settings),
             keys,
             ledger,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Edits the ledger's file behind its back; false where it has none.
+    pub(crate) fn tamper(&self, sql: &str) -> bool {
+        let folder = self.folder.as_ref();
+        folder.is_some_and(|folder| {
+            tamper(&folder.path().join("ledger.db"), sql);
+            true
+        })
     }
 
     /// A coupon of this benefit.

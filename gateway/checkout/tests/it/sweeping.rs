@@ -36,3 +36,25 @@ async fn a_sweep_frees_what_ran_out_once() {
         }
     }
 }
+
+#[tokio::test]
+async fn one_that_cannot_be_freed_does_not_keep_the_others() {
+    for shop in Shop::both().await {
+        let mut ids = Vec::new();
+        for n in 0..4 {
+            let claim = shop.fixed(500, user(n)).await;
+            let asked = shoes_order(&format!("o-{n}"), user(n), &[claim]);
+            let at = NOW.plus_millis(i64::from(n));
+            ids.push(shop.hold(&asked, at).await.redemption.id);
+        }
+        if !shop.tamper("DELETE FROM claim_uses WHERE order_id IN ('o-0', 'o-1')") {
+            continue;
+        }
+        let freed = shop.checkout.sweep(OVER.plus_millis(9), 2).await.unwrap();
+        assert_eq!(freed, 2, "the two behind those that are stuck");
+        for (n, id) in ids.into_iter().enumerate() {
+            let last = shop.events(id).await.pop().map(|event| event.to);
+            assert_eq!(last, Some(if n < 2 { Held } else { Expired }));
+        }
+    }
+}
