@@ -285,7 +285,12 @@ const BAD: [(&str, usize, &[&str]); 73] = [
     (
         "[hotstate]\nredis_urls = [\"redis://a:1\", \"redis://b:1\"]",
         2,
-        &["`hotstate.redis_urls`", "more than one"],
+        &["`hotstate.redis_urls`", "more than one", "hotstate.cluster"],
+    ),
+    (
+        "[hotstate]\ncluster = true\nredis_urls = [\"redis://a:1\", \"unix:///b\"]",
+        3,
+        &["`hotstate.redis_urls`", "unix socket"],
     ),
     // Not built yet, and no TOML at all.
     (
