@@ -290,6 +290,19 @@ impl LaneStore for RedisHotState {
         done(self.fenced_call(call, fence).await?, nothing)
     }
 
+    async fn clear_final(
+        &self,
+        fence: LaneFence,
+        coupon: CouponId,
+    ) -> Result<Fenced<()>, StoreError> {
+        let keys = EpochKeys::new(fence.lane, fence.epoch);
+        let call = self
+            .keeper_call(Script::Final, fence, &[keys.coupon(coupon)])
+            .arg(0)
+            .arg(self.opens_delay_ms());
+        done(self.fenced_call(call, fence).await?, nothing)
+    }
+
     async fn retire(
         &self,
         fence: LaneFence,

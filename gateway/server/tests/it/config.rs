@@ -3,7 +3,7 @@
 use crate::process::{Place, QUICK, run, sluice, text};
 
 /// A bad file, the line that must be named, and words that must be there.
-const BAD: [(&str, usize, &[&str]); 73] = [
+const BAD: [(&str, usize, &[&str]); 74] = [
     // Typing errors in names.
     (
         "dataa_dir = \"x\"",
