@@ -6,12 +6,14 @@
 //! - `places`: on which server each lane lives · `cluster`: finding that out in a Redis Cluster
 //! - `reply`: what an answer or an error means
 //! - `claims`: hot state as claims see it · `lanes`, `hydration`: as the keeper sees it
+//! - [`bus`]: what processes tell each other · [`relay`]: durable marks among it
 //! - [`limits`]: the Redis of request limits, which is another one
 //!
 //! Lanes are spread over the servers, by number or as a cluster's slots lie, and on each server over
 //! the connections. Keepers have a connection of their own, so that their bulk reads never stand in
 //! front of a claim.
 
+pub mod bus;
 mod call;
 mod claims;
 mod cluster;
@@ -24,6 +26,7 @@ mod layout;
 pub mod limits;
 mod outbox;
 mod places;
+pub mod relay;
 mod reply;
 pub mod script;
 pub mod server;

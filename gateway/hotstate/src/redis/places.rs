@@ -71,6 +71,8 @@ pub(super) struct View {
 pub(super) struct Server {
     /// Where it is, in a cluster.
     pub(super) address: NodeAddress,
+    /// How it is spoken to, for a connection of another kind.
+    pub(super) info: ConnectionInfo,
     claims: Vec<Link>,
     pub(super) keeper: Link,
 }
@@ -337,6 +339,7 @@ impl Server {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             address: NodeAddress::of(info.addr()),
+            info: info.clone(),
             claims,
             keeper: Link::to(info, bounds.keeper)?,
         })
