@@ -26,6 +26,9 @@ const GENERATIONS: usize = 1_024;
 /// How long a failed read is not repeated.
 const FAILED_AGE_MAX: Duration = Duration::from_millis(50);
 
+/// Lanes that are asked for a definition before it counts as not to be had now.
+const LANES_TRIED: usize = 3;
+
 /// The cache.
 pub(crate) struct Definitions<S> {
     shared: Arc<Shared<S>>,
@@ -58,7 +61,8 @@ pub(crate) struct LiveCoupon {
 
 /// What this gateway learned about a coupon. Survives the reading of a new definition.
 pub(crate) struct Notes {
-    pub(crate) sold_out: Arc<SoldOut>,
+    /// Per shard: each is sold out by a proof of its own lane.
+    sold_out: Box<[Arc<SoldOut>]>,
     /// The highest ticket seen, plus one: a hint at how much is left.
     pub(crate) tickets_seen: AtomicU64,
 }
@@ -155,10 +159,9 @@ impl<S: ClaimStore> Definitions<S> {
     }
 
     async fn load(&self, coupon: CouponId, notes: Option<Arc<Notes>>) -> Arc<Held> {
-        let lane = self.lanes.lane_of(coupon);
         let generation = self.generation(coupon).load(Ordering::Acquire);
         let sent = Instant::now();
-        let definition = self.read(lane, coupon, notes).await;
+        let definition = self.read(coupon, notes).await;
         let held = Arc::new(Held {
             definition,
             sent,
@@ -170,7 +173,27 @@ impl<S: ClaimStore> Definitions<S> {
         held
     }
 
-    async fn read(&self, lane: LaneId, coupon: CouponId, notes: Option<Arc<Notes>>) -> Definition {
+    /// Reads in the coupon's home lane; where that does not answer and the coupon is known to have
+    /// shards, in the lanes of the next ones. A change is in force in all of them before it counts.
+    async fn read(&self, coupon: CouponId, notes: Option<Arc<Notes>>) -> Definition {
+        let shards = notes.as_ref().map_or(1, |notes| notes.shards());
+        let lanes = self.lanes.lanes_of(coupon, shards).take(LANES_TRIED);
+        let mut definition = Definition::Failed(Failure::Recovering);
+        for lane in lanes {
+            definition = self.read_in(lane, coupon, notes.clone()).await;
+            if !matches!(definition, Definition::Failed(_)) {
+                break;
+            }
+        }
+        definition
+    }
+
+    async fn read_in(
+        &self,
+        lane: LaneId,
+        coupon: CouponId,
+        notes: Option<Arc<Notes>>,
+    ) -> Definition {
         let shared = &self.shared;
         let call = shared.store.definition(lane, coupon);
         let answer = timeout(shared.settings.call_within, call).await;
@@ -181,8 +204,8 @@ impl<S: ClaimStore> Definitions<S> {
         counter.increment(1);
         match answer {
             Ok(Ok(DefinitionAnswer::Found(published))) => Definition::Live(Arc::new(LiveCoupon {
+                notes: notes.unwrap_or_else(|| Arc::new(Notes::new(published.shards))),
                 rules: Rules::new(published),
-                notes: notes.unwrap_or_default(),
             })),
             Ok(Ok(DefinitionAnswer::Retired(published))) => Definition::Retired(published),
             Ok(Ok(DefinitionAnswer::Unknown)) => Definition::Unknown,
@@ -245,11 +268,28 @@ impl Definition {
     }
 }
 
-impl Default for Notes {
-    fn default() -> Self {
+impl Notes {
+    fn new(shards: u16) -> Self {
         Self {
-            sold_out: Arc::new(SoldOut::new()),
+            sold_out: (0..shards.max(1))
+                .map(|_shard| Arc::new(SoldOut::new()))
+                .collect(),
             tickets_seen: AtomicU64::new(0),
         }
+    }
+
+    fn shards(&self) -> u16 {
+        u16::try_from(self.sold_out.len()).unwrap_or(1)
+    }
+
+    /// What is remembered of one shard.
+    pub(crate) fn sold_out(&self, shard: u16) -> &Arc<SoldOut> {
+        // The number of shards is fixed once a coupon is published.
+        &self.sold_out[usize::from(shard) % self.sold_out.len()]
+    }
+
+    /// What is remembered of each.
+    pub(crate) fn all_sold_out(&self) -> &[Arc<SoldOut>] {
+        &self.sold_out
     }
 }

@@ -52,6 +52,20 @@ impl MarkBoard {
         }
     }
 
+    /// As [`publish`](Self::publish), where the mark is newer than what stands there: for marks that
+    /// came from another process, and may come late.
+    pub fn advance(&self, lane: LaneId, mark: LaneMark) {
+        if let Some(sender) = self.lanes.get(usize::from(lane.0)) {
+            sender.send_if_modified(|held| {
+                let newer = (mark.epoch, mark.mark) > (held.epoch, held.mark);
+                if newer {
+                    *held = mark;
+                }
+                newer
+            });
+        }
+    }
+
     /// Says that the lane serves no epoch (recovery, halt): waiters leave.
     pub fn close(&self, lane: LaneId) {
         if let Some(sender) = self.lanes.get(usize::from(lane.0)) {

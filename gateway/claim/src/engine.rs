@@ -9,20 +9,21 @@ mod view;
 use std::sync::Arc;
 
 use sluice_domain::hash::HashKeys;
-use sluice_domain::id::{CouponId, LaneId};
+use sluice_domain::id::{CouponId, LaneId, UserId};
 use sluice_domain::lane::LaneCount;
+use sluice_domain::published::Published;
 use sluice_domain::time::Timestamp;
 use tokio::time::Instant;
 
 use crate::batcher::Batcher;
 use crate::clock::LaneClocks;
-use crate::definitions::Definitions;
+use crate::definitions::{Definitions, LiveCoupon};
 use crate::durability::MarkBoard;
 use crate::metrics::Metrics;
 use crate::port::{ClaimReader, ClaimStore, KeeperRequests};
 use crate::settings::{EngineSettings, SettingsError};
 use crate::shared::Shared;
-use crate::sold_out::FilterRoom;
+use crate::sold_out::{FilterRoom, SoldOut};
 
 /// What an engine is made of.
 pub struct EngineParts<S> {
@@ -84,6 +85,17 @@ impl<S: ClaimStore> Engine<S> {
     /// The definition of this coupon was changed: read it again before deciding with it.
     pub fn invalidate(&self, coupon: CouponId) {
         self.definitions.invalidate(coupon);
+    }
+
+    /// The lane in which this user's claims of a coupon are decided.
+    fn lane_for(&self, published: &Published, user: &UserId) -> LaneId {
+        self.lanes.lane_for(published.id, published.shards, user)
+    }
+
+    /// What is remembered of the coupon's shard in this lane.
+    fn sold_out<'a>(&self, live: &'a LiveCoupon, lane: LaneId) -> &'a Arc<SoldOut> {
+        let shard = self.lanes.shard_in(lane, live.rules.published().id);
+        live.notes.sold_out(shard)
     }
 
     /// The lane's Redis clock as far as this process knows it; `None` when no recent answer of the

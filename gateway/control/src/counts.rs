@@ -1,7 +1,10 @@
 //! The figures of a coupon that operators see.
 
+use futures_util::future::try_join_all;
 use serde::Serialize;
+use sluice_claim::port::StoreError;
 use sluice_domain::coupon::Coupon;
+use sluice_domain::id::LaneId;
 use sluice_domain::lease::{Lease, LeaseState, Stock};
 use sluice_hotstate::lane_store::CouponFigures;
 
@@ -38,20 +41,21 @@ pub(crate) async fn read(app: &App, coupon: &Coupon) -> Answer<Counts> {
     // not at all.
     let stock = app.ledger.stock(coupon.id).await?;
     let leases = app.ledger.leases(coupon.id).await?;
-    let lane = app.lanes.lane_of(coupon.id);
-    let reading = app.lanes_store.figures(lane, coupon.id);
-    let figures = match tokio::time::timeout(app.settings.lane_call_timeout, reading).await {
-        Ok(Ok(figures)) => Ok(figures),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, coupon = %coupon.id, "hot state has no figures");
-            Err(())
-        }
-        Err(_elapsed) => Err(()),
-    };
-    let (available, note) = match figures {
-        Ok(figures) => available(&stock, &leases, figures.as_ref()),
-        Err(()) => (None, Some("hot state does not answer")),
-    };
+    let lanes = app.lanes.lanes_of(coupon.id, coupon.spec.shards);
+    let reading = lanes.map(async |lane| {
+        let figures = app.lanes_store.figures(lane, coupon.id).await?;
+        Ok::<_, StoreError>((lane, figures))
+    });
+    let reading = try_join_all(reading);
+    let (available, note) =
+        match tokio::time::timeout(app.settings.lane_call_timeout, reading).await {
+            Ok(Ok(shards)) => available(&stock, &leases, &shards),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, coupon = %coupon.id, "hot state has no figures");
+                (None, Some("hot state does not answer"))
+            }
+            Err(_elapsed) => (None, Some("hot state does not answer")),
+        };
     Ok(Counts {
         total: stock.total,
         granted,
@@ -96,21 +100,27 @@ fn of_draft(coupon: &Coupon) -> Counts {
     }
 }
 
-/// total - (leased - returned) + tickets left, or why that is not known.
+/// total - (leased - returned) + tickets left in all shards, or why that is not known.
 fn available(
     stock: &Stock,
     leases: &[Lease],
-    figures: Option<&CouponFigures>,
+    shards: &[(LaneId, Option<CouponFigures>)],
 ) -> (Option<u64>, Option<&'static str>) {
     let Some(unleased) = stock.unleased() else {
         return (None, Some("the coupon is unlimited"));
     };
-    let open = leases.iter().any(|lease| lease.state == LeaseState::Open);
-    match figures {
-        Some(figures) if figures.ready => (Some(unleased + tickets_left(figures)), None),
-        // Nothing is out on an open lease, so hot state has nothing to add.
-        _ if !open => (Some(unleased), None),
-        _ => (None, Some("the coupon is warming up in hot state")),
+    let left = shards.iter().map(|(lane, figures)| {
+        let mut own = leases.iter().filter(|lease| lease.lane == *lane);
+        match figures {
+            Some(figures) if figures.ready => Some(tickets_left(figures)),
+            // Nothing is out on an open lease, so this shard has nothing to add.
+            _ if !own.any(|lease| lease.state == LeaseState::Open) => Some(0),
+            _ => None,
+        }
+    });
+    match left.sum::<Option<u64>>() {
+        Some(left) => (Some(unleased + left), None),
+        None => (None, Some("the coupon is warming up in hot state")),
     }
 }
 
@@ -160,17 +170,29 @@ mod tests {
         };
         let open = [lease(LeaseState::Open, 10)];
         let ready = figures(true, 11);
-        assert_eq!(available(&stock, &open, Some(&ready)), (Some(990), None));
-        let cold = figures(false, 11);
-        assert_eq!(available(&stock, &open, Some(&cold)).0, None);
-        assert_eq!(available(&stock, &open, None).0, None);
+        let shards = |figures: Option<CouponFigures>| [(LaneId(0), figures)];
+        let known = available(&stock, &open, &shards(Some(ready.clone())));
+        assert_eq!(known, (Some(990), None));
+        let cold = shards(Some(figures(false, 11)));
+        assert_eq!(available(&stock, &open, &cold).0, None);
+        assert_eq!(available(&stock, &open, &shards(None)).0, None);
         let lost = [lease(LeaseState::Quarantined, 10)];
-        assert_eq!(available(&stock, &lost, None), (Some(900), None));
+        assert_eq!(available(&stock, &lost, &shards(None)), (Some(900), None));
+        // Of two shards each adds what it has left, and one that does not tell hides the whole.
+        let mut other = figures(true, 51);
+        other.leases = vec![(LeaseNumber(2), Ticket(151), Ticket(201))];
+        let both = [(LaneId(0), Some(ready.clone())), (LaneId(1), Some(other))];
+        assert_eq!(available(&stock, &open, &both), (Some(1_040), None));
+        let mut elsewhere = lease(LeaseState::Open, 0);
+        elsewhere.lane = LaneId(1);
+        let leases = [open[0].clone(), elsewhere];
+        let dark = [(LaneId(0), Some(ready.clone())), (LaneId(1), None)];
+        assert_eq!(available(&stock, &leases, &dark).0, None);
         assert_eq!(quarantined(&lost), 90);
         let unlimited = Stock {
             total: None,
             ..stock
         };
-        assert_eq!(available(&unlimited, &open, Some(&ready)).0, None);
+        assert_eq!(available(&unlimited, &open, &shards(Some(ready))).0, None);
     }
 }

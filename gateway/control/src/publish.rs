@@ -2,8 +2,8 @@
 //!
 //! 1. The ledger first, by compare-and-set on the revision, with the audit entry in the same
 //!    transaction.
-//! 2. `install` in the coupon's lane, under the epoch that the lane row has. It counts only if the
-//!    lane row, read serially *after* it, still has that epoch: else the install may have gone into
+//! 2. `install` in each of the coupon's lanes, under the epoch that the lane row has. It counts only
+//!    if the lane row, read serially *after* it, still has that epoch: else the install may have gone into
 //!    an epoch that was over, or a recovery may have read the definition before step 1. Then again.
 //! 3. Only then is the change answered with 200. Where the lane cannot take it within a short
 //!    deadline, the answer is 503 `outcome: unknown` naming the lane, and [`retry`] goes on until it
@@ -18,6 +18,7 @@ mod retry;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sluice_claim::port::{NotReady, StoreError};
 use sluice_domain::claim::Durability;
 use sluice_domain::coupon::Coupon;
@@ -130,7 +131,7 @@ impl Publisher {
         Ok(Saved::InForce)
     }
 
-    /// Installs a saved coupon in its lane, again and again until the deadline.
+    /// Installs a saved coupon in its lanes, again and again until the deadline.
     ///
     /// # Errors
     /// 503 `unknown`, naming the lane, where it is not in force by then; it goes on behind.
@@ -138,34 +139,50 @@ impl Publisher {
         let deadline = Instant::now() + self.settings.publish_deadline;
         let mut pause = PAUSE_MIN;
         loop {
-            let behind = match self.attempt(coupon).await {
+            let (lane, behind) = match self.attempt(coupon).await {
                 Ok(()) => return Ok(()),
                 Err(behind) => behind,
             };
             if Instant::now() + pause >= deadline {
-                return Err(self.left_behind(coupon, &behind));
+                return Err(self.left_behind(coupon, lane, &behind));
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
-    /// One attempt: install, then see that it went into the epoch that is in force.
-    async fn attempt(&self, coupon: &Coupon) -> Result<(), Behind> {
-        let lane = self.lanes.lane_of(coupon.id);
-        let Some(published) = self.published(coupon).await? else {
+    /// One attempt in all lanes of the coupon, at once; says which lane does not have it.
+    async fn attempt(&self, coupon: &Coupon) -> Result<(), (LaneId, Behind)> {
+        let home = self.lanes.lane_of(coupon.id);
+        let at_home = |error: LedgerError| (home, Behind::Ledger(error));
+        let Some(published) = self.published(coupon).await.map_err(at_home)? else {
             return Ok(());
         };
         if coupon.spec.durability == Durability::Hot {
-            self.ledger.set_hot_possible(coupon.id).await?;
+            let flagged = self.ledger.set_hot_possible(coupon.id).await;
+            flagged.map_err(at_home)?;
         }
+        let lanes = || self.lanes.lanes_of(coupon.id, coupon.spec.shards);
+        let installs = lanes().map(|lane| self.attempt_in(lane, &published));
+        // All of them, also where one fails: the others are in force the sooner.
+        let installed = join_all(installs).await;
+        self.gateways.invalidate(coupon.id);
+        for (lane, installed) in lanes().zip(installed) {
+            installed.map_err(|behind| (lane, behind))?;
+        }
+        for lane in lanes() {
+            self.lane_operator.changed(lane, coupon.id);
+        }
+        Ok(())
+    }
+
+    /// Installs in one lane, then sees that it went into the epoch that is in force.
+    async fn attempt_in(&self, lane: LaneId, published: &Published) -> Result<(), Behind> {
         let before = self.ledger.lane(lane).await?.epoch;
-        self.install(lane, before, &published).await?;
+        self.install(lane, before, published).await?;
         if self.ledger.lane(lane).await?.epoch != before {
             return Err(Behind::EpochMoved);
         }
-        self.gateways.invalidate(coupon.id);
-        self.lane_operator.changed(lane, coupon.id);
         Ok(())
     }
 
@@ -198,8 +215,7 @@ impl Publisher {
     }
 
     /// Hands a coupon to the background and makes the answer for the caller.
-    fn left_behind(&self, coupon: &Coupon, behind: &Behind) -> Problem {
-        let lane = self.lanes.lane_of(coupon.id);
+    fn left_behind(&self, coupon: &Coupon, lane: LaneId, behind: &Behind) -> Problem {
         tracing::warn!(
             coupon = %coupon.id, %lane, revision = %coupon.revision, reason = %behind,
             "a change is saved and not in force; going on in the background"
@@ -216,7 +232,10 @@ impl Publisher {
     /// Installs what the ledger holds of a coupon now.
     async fn reinstall(&self, id: CouponId) -> Result<(), Behind> {
         match self.ledger.coupon(id).await? {
-            Some(coupon) => self.attempt(&coupon).await,
+            Some(coupon) => self
+                .attempt(&coupon)
+                .await
+                .map_err(|(_lane, behind)| behind),
             None => Ok(()),
         }
     }

@@ -92,7 +92,7 @@ pub struct CouponSpec {
     pub window: ClaimWindow,
     /// What an acknowledged claim is worth.
     pub durability: Durability,
-    /// Shards of its stock. 1 until giant sales are built.
+    /// Shards of its stock, 1 to [`SHARDS_MAX`](crate::lane::SHARDS_MAX); fixed once published.
     pub shards: u16,
     /// The template it was made from.
     pub template: Option<String>,

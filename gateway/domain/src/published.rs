@@ -11,8 +11,12 @@ use crate::id::{CouponId, CouponNumber, Revision, Version};
 use crate::terms::{Terms, Validity};
 use crate::time::Timestamp;
 
-/// The format written now.
-pub const PUBLISHED_FORMAT: u16 = 1;
+/// The newest format. A program that knows only an older one refuses the document instead of
+/// deciding claims in the wrong lane.
+pub const PUBLISHED_FORMAT: u16 = 2;
+
+/// The format of a coupon without shards, which older programs still read.
+const UNSHARDED_FORMAT: u16 = 1;
 
 /// What a repeat of an old claim needs of its version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +32,7 @@ pub struct PublishedVersion {
 /// A published coupon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
-    /// [`PUBLISHED_FORMAT`] when it was written.
+    /// 1, or 2 where there is more than one shard.
     pub format: u16,
     /// The public id.
     pub id: CouponId,
@@ -50,6 +54,10 @@ pub struct Published {
     pub limits: ClaimLimits,
     /// How it reaches shoppers.
     pub distribution: Vec<Distribution>,
+    /// Shards of its stock, 1 to [`SHARDS_MAX`](crate::lane::SHARDS_MAX): each user's claims are
+    /// decided in the lane of the user's shard.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub shards: u16,
     /// How claim ids are made.
     pub form: ClaimForm,
     /// What an acknowledged claim is worth.
@@ -77,7 +85,11 @@ impl Published {
             durability: coupon.spec.durability,
         });
         Some(Self {
-            format: PUBLISHED_FORMAT,
+            format: if coupon.spec.shards > 1 {
+                PUBLISHED_FORMAT
+            } else {
+                UNSHARDED_FORMAT
+            },
             id: coupon.id,
             number: coupon.number,
             revision: coupon.revision,
@@ -88,6 +100,7 @@ impl Published {
             window: coupon.spec.window,
             limits: coupon.spec.limits,
             distribution: coupon.spec.distribution.clone(),
+            shards: coupon.spec.shards,
             form: coupon.spec.limits.form(),
             durability: coupon.spec.durability,
             terms: coupon.spec.terms.clone(),
@@ -100,6 +113,18 @@ impl Published {
     pub fn version(&self, version: Version) -> Option<&PublishedVersion> {
         self.versions.iter().find(|held| held.version == version)
     }
+}
+
+const fn one() -> u16 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it by reference"
+)]
+const fn is_one(shards: &u16) -> bool {
+    *shards == 1
 }
 
 #[cfg(test)]

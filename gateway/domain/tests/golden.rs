@@ -14,6 +14,7 @@ use sluice_domain::time::Timestamp;
 
 const COUPON_1: &str = include_str!("golden/coupon-1.json");
 const PUBLISHED_1: &str = include_str!("golden/published-1.json");
+const PUBLISHED_2: &str = include_str!("golden/published-2.json");
 
 /// One field of every kind: all conditions, tiers, limits and validities that have a shape.
 const DEFINITION: &str = r#"{
@@ -31,6 +32,10 @@ const DEFINITION: &str = r#"{
   "claim_window": {"starts_at": "2026-11-27T00:00:00Z", "ends_at": "2026-11-28T00:00:00.5Z"},
   "validity": {"type": "relative", "days": 7, "until": "end_of_day", "zone": "Europe/Berlin"},
   "template": "flash", "notes": "note"}"#;
+
+/// A giant sale.
+const SHARDED: &str = r#"{"name": "Giant", "currency": "USD",
+  "benefit": {"type": "fixed", "off": "5.00"}, "limits": {"total": 1000000}, "shards": 16}"#;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -76,4 +81,21 @@ fn published_coupons_of_format_1() {
     );
     let first = stored.version(Version(1)).unwrap();
     assert_eq!(first.durability, Durability::Ledger);
+}
+
+/// What a coupon with shards is written as: an older program refuses it.
+#[test]
+fn published_coupons_of_format_2() {
+    let spec = input::coupon(SHARDED.as_bytes()).unwrap();
+    let (id, now) = (CouponId(0x0102_0304), at("2026-11-01T00:00:00Z"));
+    let draft = change::create(id, CouponNumber(7), spec, now);
+    let live = change::publish(&draft, now).unwrap();
+    let published = Published::of(&live, &[]).unwrap();
+    assert_eq!(
+        serde_json::to_string_pretty(&published).unwrap(),
+        PUBLISHED_2.trim_end()
+    );
+    let stored: Published = serde_json::from_str(PUBLISHED_2).unwrap();
+    assert_eq!(stored, published);
+    assert_eq!((stored.format, stored.shards), (2, 16));
 }

@@ -29,6 +29,9 @@ use crate::lane_store::LaneStore;
 use crate::model::fault::ModelKey;
 use crate::model::{ModelClock, ModelHotState};
 
+/// The lane of every story.
+pub const LANE: LaneId = fixture::LANE;
+
 /// Outbox entries at which every implementation under test refuses to grant.
 pub const OUTBOX_CAP: usize = 4;
 

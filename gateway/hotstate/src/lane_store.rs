@@ -370,6 +370,16 @@ pub trait LaneStore: Send + Sync + 'static {
         more_may_come: bool,
     ) -> Result<Fenced<()>, StoreError>;
 
+    /// Takes "final" back: another shard of the coupon, or the ledger, has something again. Where it
+    /// was set, `stock_seq` rises by one and `opens_at` becomes the lane's time + the configured
+    /// delay, as by [`install_lease`](Self::install_lease). Nothing happens to a coupon that is not
+    /// final, or not hydrated.
+    async fn clear_final(
+        &self,
+        fence: LaneFence,
+        coupon: CouponId,
+    ) -> Result<Fenced<()>, StoreError>;
+
     /// Takes leases off the list, and raises `last_lease` to at least `retire.last`. Also for a
     /// coupon that is not hydrated (the tail is answered all the same).
     async fn retire(&self, fence: LaneFence, retire: Retire)

@@ -3,15 +3,20 @@
 //! - [`script`]: the scripts, rendered from `lua/`; each is one transition
 //! - `key`: key names · `layout`: packed fields · `outbox`: the stream's entries
 //! - `connection`: one multiplexed connection per link, replaced when it breaks
+//! - `places`: on which server each lane lives · `cluster`: finding that out in a Redis Cluster
 //! - `reply`: what an answer or an error means
 //! - `claims`: hot state as claims see it · `lanes`, `hydration`: as the keeper sees it
+//! - [`bus`]: what processes tell each other · [`relay`]: durable marks among it
 //! - [`limits`]: the Redis of request limits, which is another one
 //!
-//! Lanes are spread over the servers by number, and on each server over the connections. Keepers
-//! have a connection of their own, so that their bulk reads never stand in front of a claim.
+//! Lanes are spread over the servers, by number or as a cluster's slots lie, and on each server over
+//! the connections. Keepers have a connection of their own, so that their bulk reads never stand in
+//! front of a claim.
 
+pub mod bus;
 mod call;
 mod claims;
+mod cluster;
 mod connection;
 mod definition;
 mod hydration;
@@ -20,6 +25,8 @@ mod lanes;
 mod layout;
 pub mod limits;
 mod outbox;
+mod places;
+pub mod relay;
 mod reply;
 pub mod script;
 pub mod server;
@@ -33,16 +40,21 @@ use sluice_domain::id::{Epoch, LaneId};
 use sluice_domain::lane::LaneCount;
 use tokio::sync::Mutex;
 
-use connection::{Link, LinkSettings};
 use key::EpochKeys;
+use places::{Places, Purpose, Way};
 use script::Handles;
 
 /// How to reach Redis, and how long to wait for it.
 #[derive(Debug, Clone)]
 pub struct RedisSettings {
-    /// The servers, `redis://` or `unix://`; at least one. Lane `i` lives on number `i` modulo their
-    /// count, so their order is part of the data: changing it costs each moved lane a recovery.
+    /// The servers, `redis://` or `unix://`; at least one. Without [`cluster`](Self::cluster) lane
+    /// `i` lives on number `i` modulo their count, so their order is part of the data: changing it
+    /// costs each moved lane a recovery. With it they are some nodes of the cluster, which name
+    /// the others.
     pub urls: Vec<String>,
+    /// Whether the servers are nodes of one Redis Cluster: each lane is one slot of it, and lives
+    /// where that slot does.
+    pub cluster: bool,
     /// Connections per server for claims, from 1. Lanes are spread over them.
     pub connections: usize,
     /// How long connecting may take.
@@ -68,7 +80,7 @@ pub struct RedisSettings {
 pub struct RedisHotState {
     settings: RedisSettings,
     lanes: Vec<Lane>,
-    servers: Vec<Server>,
+    places: Arc<Places>,
     handles: Handles,
 }
 
@@ -81,13 +93,6 @@ struct Lane {
     sweep: Mutex<lanes::Sweep>,
 }
 
-/// The connections to one server.
-#[derive(Debug)]
-struct Server {
-    claims: Vec<Link>,
-    keeper: Link,
-}
-
 /// Why a [`RedisHotState`] cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -97,6 +102,9 @@ pub enum ConnectError {
     /// A URL cannot be used.
     #[error("a Redis URL cannot be used")]
     Url(#[source] redis::RedisError),
+    /// The nodes of a cluster are reached over TCP.
+    #[error("a node of a Redis Cluster needs a redis:// URL")]
+    ClusterAddress,
 }
 
 // === impl RedisSettings ===
@@ -107,6 +115,7 @@ impl RedisSettings {
     pub fn new(urls: Vec<String>) -> Self {
         Self {
             urls,
+            cluster: false,
             connections: 4,
             connect_timeout: Duration::from_secs(1),
             claim_timeout: Duration::from_millis(150),
@@ -153,28 +162,10 @@ impl RedisHotState {
         if settings.urls.is_empty() || settings.connections == 0 {
             return Err(ConnectError::Empty);
         }
-        let link = |url: &str, response_timeout| {
-            let bounds = LinkSettings {
-                connect_timeout: settings.connect_timeout,
-                response_timeout,
-                in_flight_max: settings.in_flight_max,
-            };
-            Link::new(url, bounds).map_err(ConnectError::Url)
-        };
-        let servers = settings
-            .urls
-            .iter()
-            .map(|url| {
-                let claims = (0..settings.connections)
-                    .map(|_number| link(url, settings.claim_timeout))
-                    .collect::<Result<_, _>>()?;
-                let keeper = link(url, settings.response_timeout)?;
-                Ok(Server { claims, keeper })
-            })
-            .collect::<Result<_, _>>()?;
+        let places = Places::new(&settings, lanes)?;
         Ok(Arc::new(Self {
             lanes: lanes.iter().map(|_lane| Lane::default()).collect(),
-            servers,
+            places,
             handles,
             settings,
         }))
@@ -208,17 +199,11 @@ impl RedisHotState {
         Ok((epoch, EpochKeys::new(lane, epoch)))
     }
 
-    fn server(&self, lane: LaneId) -> &Server {
-        &self.servers[usize::from(lane.0) % self.servers.len()]
+    fn claim_way(&self, lane: LaneId) -> Way<'_> {
+        self.places.way(lane, Purpose::Claims)
     }
 
-    fn claim_link(&self, lane: LaneId) -> &Link {
-        let links = &self.server(lane).claims;
-        // Lanes of one server are its count of servers apart.
-        &links[usize::from(lane.0) / self.servers.len() % links.len()]
-    }
-
-    fn keeper_link(&self, lane: LaneId) -> &Link {
-        &self.server(lane).keeper
+    fn keeper_way(&self, lane: LaneId) -> Way<'_> {
+        self.places.way(lane, Purpose::Keeper)
     }
 }

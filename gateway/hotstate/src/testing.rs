@@ -3,6 +3,10 @@
 //! Each test starts its own server on a unix socket in a folder of its own, does to it what it
 //! wants (kill, stop, pause, restart, set back), and the guard's end takes the server with it.
 
+mod cluster;
+
+pub use cluster::RedisCluster;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,6 +26,7 @@ pub struct RedisServer {
     child: Option<Child>,
     dir: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl RedisServer {
@@ -38,6 +43,18 @@ impl RedisServer {
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn start_with(dir: &Path, arguments: &[&str]) -> io::Result<Self> {
+        Self::start_in(dir, arguments, &[]).await
+    }
+
+    /// As [`start_with`](Self::start_with), with variables of the environment.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_in(
+        dir: &Path,
+        arguments: &[&str],
+        environment: &[(String, String)],
+    ) -> io::Result<Self> {
         let mut server = Self {
             child: None,
             dir: dir.to_owned(),
@@ -45,6 +62,7 @@ impl RedisServer {
                 .iter()
                 .map(|&argument| argument.to_owned())
                 .collect(),
+            environment: environment.to_vec(),
         };
         if server.socket().as_os_str().len() > SOCKET_BYTES_MAX {
             return Err(io::Error::new(
@@ -172,6 +190,7 @@ impl RedisServer {
             .arg("--dir")
             .arg(&self.dir)
             .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -8,6 +8,7 @@
 mod it {
     mod answers;
     mod claims;
+    mod cluster;
     mod conformance;
     mod fixture;
     mod hydration;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_claim::engine::Engine;
-use sluice_claim::port::{ClaimLookup, ClaimReader, ClaimStore, ReadError};
+use sluice_claim::port::{ClaimLookup, ClaimReader, ClaimStore, KeeperRequests as _, ReadError};
 use sluice_control::port::{Gateways, KeeperStatus, LaneOperator, Lowering, OperatorError};
 use sluice_domain::id::{ClaimId, CouponId, LaneId};
 use sluice_domain::lease::LeaseState;
@@ -58,8 +58,8 @@ pub(crate) struct KeeperLanes {
 
 #[async_trait::async_trait]
 impl LaneOperator for KeeperLanes {
-    fn changed(&self, _lane: LaneId, coupon: CouponId) {
-        self.keepers.look_at(coupon);
+    fn changed(&self, lane: LaneId, coupon: CouponId) {
+        self.keepers.hydrate(lane, coupon);
     }
 
     async fn lower_total(
@@ -127,7 +127,7 @@ impl LaneOperator for KeeperLanes {
             .map(|lease| lease.coupon)
             .collect();
         for coupon in quarantined {
-            let released = self.keepers.release(coupon).await;
+            let released = self.keepers.release(lane, coupon).await;
             let units = released.map_err(|error| refused(lane, &error))?;
             tracing::warn!(%lane, %coupon, units, "quarantined units were released by an operator");
         }

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -121,7 +122,7 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
     )?;
     let handle = keepers.handle();
     let engine = start_engine(&settings, &ledger, &hotstate, marks, &handle, &keys)?;
-    watch_readiness(&readiness, &ledger, &hotstate, &handle);
+    watch_readiness(&readiness, &settings, &ledger, &hotstate, &handle);
 
     let checkout = start_checkout(&data, &settings, &ledger, &keys, clock);
     let plane = DataPlane {
@@ -259,6 +260,7 @@ fn connect_hotstate(
     let (connect_timeout, response_timeout) = settings.redis_timeouts();
     let engine = settings.engine();
     let redis = RedisSettings {
+        cluster: settings.hotstate.cluster,
         connections: settings.hotstate.connections,
         connect_timeout,
         claim_timeout: engine.call_within,
@@ -360,9 +362,11 @@ fn serve_ops(
     Ok(address)
 }
 
-/// What must hold for claims to be served.
+/// What must hold for claims to be served. In a cluster the lanes of a lost primary stop alone: once
+/// all were served, one that is left is enough, or a gateway would be taken from all the others.
 fn watch_readiness(
     readiness: &Arc<Readiness>,
+    settings: &Settings,
     ledger: &Arc<SqliteLedger>,
     hotstate: &Arc<RedisHotState>,
     keepers: &KeeperHandle,
@@ -375,8 +379,13 @@ fn watch_readiness(
             .map(|why| format!("the ledger cannot be written ({why}): claims of class ledger wait"))
     });
     let keepers = keepers.clone();
+    let (in_parts, all_were_open) = (settings.hotstate.cluster, AtomicBool::new(false));
     readiness.add(move || {
         if keepers.all_open() {
+            all_were_open.store(true, Ordering::Relaxed);
+            return None;
+        }
+        if in_parts && all_were_open.load(Ordering::Relaxed) && keepers.any_open() {
             return None;
         }
         let away: Vec<String> = keepers

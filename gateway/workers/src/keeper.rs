@@ -13,7 +13,7 @@
 //! stores or may be forgotten, so a dropped future or a killed process costs a repetition only.
 //!
 //! The procedures are named by the words of the protocol: [`start`], [`renew`], [`drain`],
-//! [`lease`], [`close`], [`clear`], [`hydrate`], [`recover`], [`salvage`], [`sweep`].
+//! [`lease`], [`close`], [`clear`], [`hydrate`], [`recover`], [`salvage`], [`shards`], [`sweep`].
 
 mod clear;
 mod close;
@@ -26,6 +26,7 @@ mod operate;
 mod recover;
 mod renew;
 mod salvage;
+mod shards;
 mod start;
 mod sweep;
 mod trouble;
@@ -51,6 +52,7 @@ use self::hydrate::HydrationJob;
 use self::lease::Held;
 pub use self::operate::{LaneStatus, OperateError, PhaseName};
 use self::recover::Recovery;
+pub use self::shards::{ShardNote, ShardWord};
 use self::sweep::Sweep;
 pub use self::trouble::Cause;
 use self::trouble::Trouble;
@@ -159,6 +161,8 @@ pub struct Keeper {
     clearing: BTreeMap<CouponId, Clearing>,
     sweep: Sweep,
     figures: LaneFigures,
+    /// What is to be told to the keepers of other lanes.
+    notes: Vec<ShardNote>,
     stopping: bool,
     /// An operator let this ledger be right for the recovery to come.
     accepted: bool,
@@ -237,6 +241,7 @@ impl Keeper {
             clearing: BTreeMap::new(),
             sweep: Sweep::default(),
             figures: LaneFigures::new(lane),
+            notes: Vec::new(),
             stopping: false,
             accepted: false,
             failures: 0,

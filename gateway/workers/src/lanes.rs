@@ -58,22 +58,25 @@ impl Keepers {
         settings.validate()?;
         let settings = Arc::new(settings);
         let lanes = parts.ledger.identity().lanes;
+        let makers: Vec<_> = lanes
+            .iter()
+            .map(|lane| {
+                let (parts, settings) = (parts.clone(), Arc::clone(&settings));
+                let holder = holder.to_owned();
+                move || Keeper::new(parts.clone(), Arc::clone(&settings), lane, &holder)
+            })
+            .collect();
+        let mailboxes: Arc<[Arc<Mailbox>]> = makers
+            .iter()
+            .map(|make| Arc::new(Mailbox::new(make().status())))
+            .collect();
         let mut tasks = JoinSet::new();
-        let mut mailboxes = Vec::new();
-        for lane in lanes.iter() {
-            let (parts, settings) = (parts.clone(), Arc::clone(&settings));
-            let clock = Arc::clone(&parts.clock);
-            let holder = holder.to_owned();
-            let make = move || Keeper::new(parts.clone(), Arc::clone(&settings), lane, &holder);
-            let mailbox = Arc::new(Mailbox::new(make().status()));
-            mailboxes.push(Arc::clone(&mailbox));
-            tasks.spawn(runner::supervise(make, lane, mailbox, clock));
+        for (lane, make) in lanes.iter().zip(makers) {
+            let (all, clock) = (Arc::clone(&mailboxes), Arc::clone(&parts.clock));
+            tasks.spawn(runner::supervise(make, lane, all, clock));
         }
         Ok(Self {
-            handle: KeeperHandle {
-                lanes,
-                mailboxes: mailboxes.into(),
-            },
+            handle: KeeperHandle { lanes, mailboxes },
             tasks,
             settings,
         })
@@ -113,10 +116,17 @@ impl KeeperHandle {
         }
     }
 
-    /// A coupon was changed or touched: the keeper looks at it now (definition, hydration,
-    /// leases, "final").
+    /// A coupon with one shard was changed or touched: its keeper looks at it now (definition,
+    /// hydration, leases, "final").
     pub fn look_at(&self, coupon: CouponId) {
-        self.hydrate(self.lanes.lane_of(coupon), coupon);
+        self.look_at_shards(coupon, 1);
+    }
+
+    /// As [`look_at`](Self::look_at), of a coupon with so many shards: all their keepers look.
+    pub fn look_at_shards(&self, coupon: CouponId, shards: u16) {
+        for lane in self.lanes.lanes_of(coupon, shards) {
+            self.hydrate(lane, coupon);
+        }
     }
 
     /// Lowers a coupon's total. The answer comes when its leases are closed, which waits for the
@@ -151,14 +161,13 @@ impl KeeperHandle {
         Ok(self.ask(lane, Command::AcceptLedger).await??)
     }
 
-    /// Ends the quarantine of a coupon's units before its time; answers how many came free. Only
+    /// Ends the quarantine of a coupon's units in a lane before its time; answers how many came free. Only
     /// where it is certain that no cut-off server has granted from them: ask for a typed
     /// confirmation first.
     ///
     /// # Errors
     /// Where the lane is not served, a store fails, or the keeper takes no orders.
-    pub async fn release(&self, coupon: CouponId) -> Result<u64, AskError> {
-        let lane = self.lanes.lane_of(coupon);
+    pub async fn release(&self, lane: LaneId, coupon: CouponId) -> Result<u64, AskError> {
         Ok(self
             .ask(lane, |reply| Command::Release(coupon, reply))
             .await??)
@@ -179,6 +188,14 @@ impl KeeperHandle {
         self.mailboxes
             .iter()
             .all(|mailbox| mailbox.status().borrow().phase == PhaseName::Open)
+    }
+
+    /// Whether any lane is served.
+    #[must_use]
+    pub fn any_open(&self) -> bool {
+        self.mailboxes
+            .iter()
+            .any(|mailbox| mailbox.status().borrow().phase == PhaseName::Open)
     }
 
     /// Watches how a lane stands; `None` for a lane that does not exist.

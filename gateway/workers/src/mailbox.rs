@@ -8,7 +8,7 @@ use sluice_claim::port::NotReady;
 use sluice_domain::id::{CouponId, Epoch};
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::keeper::{Keeper, LaneStatus, LowerReply, OperateError, TOUCHED_MAX};
+use crate::keeper::{Keeper, LaneStatus, LowerReply, OperateError, ShardWord, TOUCHED_MAX};
 
 /// Commands that may wait for one keeper.
 const COMMANDS_MAX: usize = 64;
@@ -39,6 +39,8 @@ struct Inbox {
     /// Of several losses in an epoch one is enough; the newest epoch counts.
     loss: Option<(Epoch, NotReady)>,
     commands: VecDeque<Command>,
+    /// What keepers of other lanes say of coupons.
+    words: HashSet<(CouponId, ShardWord)>,
     stop: bool,
 }
 
@@ -96,6 +98,16 @@ impl Mailbox {
         fits
     }
 
+    /// A word of another lane's keeper. What does not fit is said again.
+    pub(crate) fn hear(&self, coupon: CouponId, word: ShardWord) {
+        let mut inbox = self.inbox();
+        let is_new = inbox.words.len() < TOUCHED_MAX && inbox.words.insert((coupon, word));
+        drop(inbox);
+        if is_new {
+            self.wake.notify_one();
+        }
+    }
+
     pub(crate) fn stop(&self) {
         self.inbox().stop = true;
         self.wake.notify_one();
@@ -117,6 +129,9 @@ impl Mailbox {
         }
         if let Some((epoch, reason)) = came.loss {
             keeper.hear_of_loss(epoch, reason);
+        }
+        for (coupon, word) in came.words {
+            keeper.hear_word(coupon, word);
         }
         if came.stop {
             keeper.stop();

@@ -22,13 +22,18 @@ struct Jitter(u64);
 pub(crate) async fn supervise(
     make: impl Fn() -> Keeper + Send,
     lane: LaneId,
-    mailbox: Arc<Mailbox>,
+    mailboxes: Arc<[Arc<Mailbox>]>,
     clock: Arc<dyn Clock>,
 ) {
     loop {
         // A set, because its tasks end with it.
         let mut task = tokio::task::JoinSet::new();
-        task.spawn(run(make(), lane, Arc::clone(&mailbox), Arc::clone(&clock)));
+        task.spawn(run(
+            make(),
+            lane,
+            Arc::clone(&mailboxes),
+            Arc::clone(&clock),
+        ));
         match task.join_next().await {
             Some(Err(error)) if error.is_panic() => {
                 tracing::error!(%lane, %error, "a keeper panicked; another takes its place");
@@ -39,12 +44,25 @@ pub(crate) async fn supervise(
     }
 }
 
-async fn run(mut keeper: Keeper, lane: LaneId, mailbox: Arc<Mailbox>, clock: Arc<dyn Clock>) {
+async fn run(
+    mut keeper: Keeper,
+    lane: LaneId,
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    clock: Arc<dyn Clock>,
+) {
+    let Some(mailbox) = mailboxes.get(usize::from(lane.0)) else {
+        return;
+    };
     let heartbeat = metrics::gauge!(KEEPER_HEARTBEAT_SECONDS, "lane" => lane.to_string());
     let mut jitter = Jitter::new(lane, clock.monotonic_ms());
     loop {
         mailbox.deliver(&mut keeper).await;
         let next = keeper.step().await;
+        for note in keeper.take_notes() {
+            if let Some(other) = mailboxes.get(usize::from(note.to.0)) {
+                other.hear(note.coupon, note.word);
+            }
+        }
         mailbox.show(keeper.status());
         heartbeat.set(Duration::from_millis(clock.monotonic_ms()).as_secs_f64());
         match next {

@@ -36,6 +36,11 @@ pub struct KeeperSettings {
     pub lease_floor_max: u32,
     /// Claims filled in by one call of a hydration, 100 (a user's most) to 400.
     pub hydrate_rows_max: usize,
+    /// How long a shard keeps what it has just leased before it gives it to another one that ran
+    /// dry: longer than a claim waits in the queue, so that whoever asked here gets it.
+    pub shard_hold_ms: u64,
+    /// How often a lowering looks whether the leases of all lanes are closed.
+    pub shard_wait_ms: u64,
     /// Coupons per lane that have gauges of their own.
     pub coupon_gauges_max: usize,
     /// How long a graceful stop may take.
@@ -74,6 +79,8 @@ impl Default for KeeperSettings {
             lease_floor: 1_024,
             lease_floor_max: 65_536,
             hydrate_rows_max: 400,
+            shard_hold_ms: 250,
+            shard_wait_ms: 20,
             coupon_gauges_max: 12,
             stop_ms_max: 10_000,
             exclusive: true,

@@ -44,12 +44,13 @@ impl<S: ClaimStore> Engine<S> {
         if view.durability == Durability::Hot || record.entry == EntryNumber(0) {
             return yes;
         }
-        let waited = self.wait(asked.lane, decided.epoch, &record).await;
+        let lane = self.lane_for(live.rules.published(), user);
+        let waited = self.wait(lane, decided.epoch, &record).await;
         match waited {
             Waited::Durable => yes,
             Waited::TimedOut => ClaimOutcome::Pending(record.claim_id),
             Waited::Refused => ClaimOutcome::from(Failure::SetAside),
-            Waited::EpochEnded => self.after_epoch(asked.lane, view, yes).await,
+            Waited::EpochEnded => self.after_epoch(lane, view, yes).await,
         }
     }
 

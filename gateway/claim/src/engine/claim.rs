@@ -27,7 +27,6 @@ const ROUNDS_MAX: usize = 3;
 /// Who asks for what.
 pub(super) struct Asked<'a> {
     pub(super) coupon: CouponId,
-    pub(super) lane: LaneId,
     pub(super) shopper: &'a Shopper,
     address: IpAddr,
     key: Option<&'a str>,
@@ -91,7 +90,6 @@ impl<S: ClaimStore> Engine<S> {
     ) -> Asked<'a> {
         Asked {
             coupon,
-            lane: self.lanes.lane_of(coupon),
             shopper,
             address,
             key,
@@ -131,14 +129,15 @@ impl<S: ClaimStore> Engine<S> {
             Definition::Failed(failure) => return Round::Over(failure.into()),
         };
         let published = live.rules.published();
+        let lane = self.lane_for(published, &asked.shopper.user);
 
         // May this shopper have it? Pure, with all reasons.
         let now = Instant::now();
-        let time = self.shared.clocks.read(asked.lane, now);
+        let time = self.shared.clocks.read(lane, now);
         let eligible = eligible(&live, asked, time);
 
         // Can it be refused here and now, with proof that the caller is no winner?
-        let eligible = match self.refuse_locally(&live, asked, eligible, time, now) {
+        let eligible = match self.refuse_locally(&live, asked, lane, eligible, time, now) {
             Ok(refusal) => return refused(refusal),
             Err(eligible) => eligible,
         };
@@ -155,10 +154,10 @@ impl<S: ClaimStore> Engine<S> {
             form: published.form,
             revision: published.revision,
         };
-        let sold_out = Arc::clone(&live.notes.sold_out);
+        let sold_out = Arc::clone(self.sold_out(&live, lane));
         let decision = self
             .batcher
-            .decide(asked.lane, key, request, sold_out, asked.deadline);
+            .decide(lane, key, request, sold_out, asked.deadline);
         let decided = match decision.await {
             Ok(decided) => decided,
             Err(failure) => return Round::Over(failure.into()),
@@ -173,12 +172,13 @@ impl<S: ClaimStore> Engine<S> {
         &self,
         live: &LiveCoupon,
         asked: &Asked<'_>,
+        lane: LaneId,
         eligible: Eligible,
         time: Option<LaneTime>,
         now: Instant,
     ) -> Result<Refusal, Eligible> {
         let (user, room) = (&asked.shopper.user, &self.shared.filters);
-        let sold_out = &live.notes.sold_out;
+        let sold_out = self.sold_out(live, lane);
         match eligible {
             Eligible::No(refusal) => {
                 let first_open_at = live.rules.published().first_open_at;
@@ -288,7 +288,8 @@ impl<S: ClaimStore> Engine<S> {
             Ok(claim_id) => claim_id,
             Err(refusal) => return ClaimOutcome::Refused(refusal),
         };
-        let read = self.reader.find(claim_id, asked.lane);
+        let lane = self.lane_for(published, &asked.shopper.user);
+        let read = self.reader.find(claim_id, lane);
         let Ok(Ok(found)) = timeout_at(asked.deadline, read).await else {
             return Failure::Recovering.into();
         };

@@ -70,7 +70,7 @@ impl<S: ClaimStore> Engine<S> {
         let user = UserId::new(NOBODY).map_err(|_form| Failure::Recovering)?;
         let claim_id = ClaimId::new(published.id, [0; 12]);
         let request = self.poll_request(claim_id, &user, published);
-        let sold_out = Arc::clone(&live.notes.sold_out);
+        let sold_out = Arc::clone(self.sold_out(live, lane));
         let asked = self
             .batcher
             .decide(lane, key, request, sold_out, deadline)
@@ -80,8 +80,10 @@ impl<S: ClaimStore> Engine<S> {
 
     fn stock_level(&self, live: &LiveCoupon, now: Instant) -> StockLevel {
         let published = live.rules.published();
-        let sold_out = &live.notes.sold_out;
-        if let Some(level) = sold_out.level(published.revision, now, &self.shared.filters) {
+        // "Final" is said of a shard when nothing is left in any.
+        let mut levels = live.notes.all_sold_out().iter();
+        let (revision, room) = (published.revision, &self.shared.filters);
+        if let Some(level) = levels.find_map(|sold_out| sold_out.level(revision, now, room)) {
             return level;
         }
         let Some(total) = published.limits.total else {

@@ -23,17 +23,18 @@ impl<S: ClaimStore> Engine<S> {
     /// until somebody repeats the request.
     pub async fn lookup(&self, claim_id: ClaimId, user: &UserId) -> LookupOutcome {
         let coupon = claim_id.coupon();
-        let lane = self.lanes.lane_of(coupon);
         let deadline = Instant::now() + self.shared.settings.decide_within;
         let live = match self.definitions.get(coupon, None, deadline).await {
             Definition::Live(live) => live,
             Definition::Retired(published) => {
+                let lane = self.lane_for(&published, user);
                 return self.in_ledger(claim_id, user, lane, &published, None).await;
             }
             Definition::Unknown => return LookupOutcome::NotFound,
             Definition::Failed(failure) => return unavailable(failure),
         };
         let published = live.rules.published();
+        let lane = self.lane_for(published, user);
         // A claim id of form `single` names its owner.
         let foreign = published.form == ClaimForm::Single
             && self.keys.single_claim_id(coupon, user) != claim_id;
@@ -75,7 +76,7 @@ impl<S: ClaimStore> Engine<S> {
             revision: published.revision,
         };
         let request = self.poll_request(claim_id, user, published);
-        let sold_out = Arc::clone(&live.notes.sold_out);
+        let sold_out = Arc::clone(self.sold_out(live, lane));
         let decided = self
             .batcher
             .decide(lane, key, request, sold_out, deadline)

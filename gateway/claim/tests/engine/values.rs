@@ -46,6 +46,7 @@ pub(crate) fn published(durability: Durability) -> Published {
             per_address: None,
         },
         distribution: vec![Distribution::Public],
+        shards: 1,
         form: ClaimForm::Single,
         durability,
         terms: Terms {

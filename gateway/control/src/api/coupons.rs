@@ -15,7 +15,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use sluice_domain::change::ChangeError;
-use sluice_domain::coupon::Coupon;
+use sluice_domain::coupon::{Coupon, CouponSpec};
 use sluice_domain::reason::ReasonCode;
 use sluice_domain::render::CouponBody;
 use sluice_domain::time::Timestamp;
@@ -99,6 +99,21 @@ async fn save(
             Ok(false)
         }
     }
+}
+
+/// Refuses more shards than there are lanes: each shard lives in a lane of its own.
+fn shards_fit(app: &App, spec: &CouponSpec) -> Answer<()> {
+    let lanes = app.lanes.get();
+    if spec.shards <= lanes {
+        return Ok(());
+    }
+    let message = format!(
+        "shards is {}; this system has {lanes} lanes, and each shard needs one of its own",
+        spec.shards
+    );
+    Err(Problem::invalid(vec![FieldProblem::field(
+        "/shards", message,
+    )]))
 }
 
 /// A coupon as the audit log keeps it.

@@ -81,7 +81,7 @@ fn remembered_is_durable(evidence: &Evidence<'_>) -> Check {
         return moved(1, NAME, evidence);
     }
     let mut check = Check::new(1, NAME);
-    if hot.figures.as_ref().is_none_or(|figures| !figures.ready) {
+    if !hot.is_ready() {
         return check;
     }
     let Some((claims, remembered)) = evidence
@@ -314,24 +314,16 @@ fn unaccounted(facts: &LeaseFacts, hot: &HotReading) -> i64 {
         .iter()
         .filter(|claim| claim.lease == number)
         .count() as u64;
-    let left = hot.figures.as_ref().map_or(0, |figures| {
-        figures
-            .leases
-            .iter()
-            .filter(|(listed, _next, _end)| *listed == number)
-            .map(|(_listed, next, end)| end.0.saturating_sub(next.0))
-            .sum()
-    });
+    let left = hot
+        .listed()
+        .filter(|(listed, _next, _end)| *listed == number)
+        .map(|(_listed, next, end)| end.0.saturating_sub(next.0))
+        .sum();
     i64::from(facts.lease.size) - signed(facts.rows) - signed(on_their_way) - signed(left)
 }
 
 fn is_listed(number: LeaseNumber, hot: &HotReading) -> bool {
-    hot.figures.as_ref().is_some_and(|figures| {
-        figures
-            .leases
-            .iter()
-            .any(|(listed, _next, _end)| *listed == number)
-    })
+    hot.listed().any(|(listed, _next, _end)| *listed == number)
 }
 
 /// Invariant 8 as far as the stores show it: no claim names a revision or version that the coupon
@@ -370,8 +362,10 @@ fn outbox_complete(evidence: &Evidence<'_>) -> Check {
         return moved(11, NAME, evidence);
     }
     let mut check = Check::new(11, NAME);
-    let mark = hot.lane.mark.unwrap_or_default();
-    check.examined = hot.lane.tail.0.saturating_sub(mark.0);
+    for one in &hot.lanes {
+        let mark = one.facts.mark.unwrap_or_default();
+        check.examined += one.facts.tail.0.saturating_sub(mark.0);
+    }
     for entry in &hot.bad_entries {
         check.expect(false, || entry.clone());
     }
@@ -393,12 +387,14 @@ fn numbers_not_set_back(evidence: &Evidence<'_>) -> Check {
     // Hot state is read after the ledger, so in motion it may be ahead of what was read.
     let quiet = evidence.moved.is_empty();
     if let (Ok(hot), true) = (&evidence.reading.hot, quiet) {
-        check.expect(hot.lane.epoch <= row.epoch, || {
-            format!(
-                "lane {}: epoch {} in hot state, {} in the ledger",
-                row.lane, hot.lane.epoch, row.epoch
-            )
-        });
+        for one in &hot.lanes {
+            check.expect(one.facts.epoch <= one.epoch, || {
+                format!(
+                    "lane {}: epoch {} in hot state, {} in the ledger",
+                    one.lane, one.facts.epoch, one.epoch
+                )
+            });
+        }
     }
     check
 }

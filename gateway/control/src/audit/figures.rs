@@ -3,9 +3,9 @@
 use serde::Serialize;
 use sluice_domain::id::{CouponId, Epoch, LeaseNumber, Revision, Ticket};
 use sluice_domain::lease::{LeaseState, Stock};
-use sluice_ledger::audit_facts::LeaseFacts;
+use sluice_ledger::audit_facts::{CouponLedgerFacts, LeaseFacts};
 
-use super::reading::Reading;
+use super::reading::{HotReading, LaneReading, Reading};
 use crate::counts::tickets_left;
 
 /// The figures of a coupon in one round.
@@ -61,11 +61,6 @@ impl Figures {
     pub(crate) fn of(reading: &Reading) -> Self {
         let ledger = &reading.ledger;
         let hot = reading.hot.as_ref().ok();
-        let figures = hot.and_then(|hot| hot.figures.as_ref());
-        let open = ledger
-            .leases
-            .iter()
-            .any(|facts| facts.lease.state == LeaseState::Open);
         Self {
             id: ledger.coupon.id,
             revision: ledger.coupon.revision,
@@ -74,12 +69,7 @@ impl Figures {
             granted: ledger.rows.saturating_sub(ledger.revoked),
             revoked_out: ledger.leases.iter().map(revoked_out).sum(),
             quarantined: ledger.leases.iter().map(quarantined).sum(),
-            left: match figures {
-                Some(figures) if figures.ready => Some(tickets_left(figures)),
-                // Without an open lease there is no list that could hold anything.
-                _ if !open => Some(0),
-                _ => None,
-            },
+            left: left(ledger, hot),
             in_outbox: match hot {
                 Some(hot) => Some(hot.outbox.len() as u64),
                 None if ledger.leases.is_empty() => Some(0),
@@ -93,7 +83,7 @@ impl Figures {
                     (lease.number, lease.state, facts.rows, lease.returned)
                 })
                 .collect(),
-            list: figures.map(|figures| figures.leases.clone()),
+            list: hot.map(|hot| hot.listed().copied().collect()),
         }
     }
 
@@ -147,6 +137,26 @@ impl CouponReport {
             moved,
         }
     }
+}
+
+/// Tickets on the lists of all shards; `None` where one of them does not tell and may hold some.
+fn left(ledger: &CouponLedgerFacts, hot: Option<&HotReading>) -> Option<u64> {
+    let is_open = |facts: &LeaseFacts| facts.lease.state == LeaseState::Open;
+    let Some(hot) = hot else {
+        // Without an open lease there is no list that could hold anything.
+        return (!ledger.leases.iter().any(is_open)).then_some(0);
+    };
+    let of_lane = |one: &LaneReading| match &one.figures {
+        Some(figures) if figures.ready => Some(tickets_left(figures)),
+        _ => {
+            let mut own = ledger
+                .leases
+                .iter()
+                .filter(|facts| facts.lease.lane == one.lane);
+            (!own.any(is_open)).then_some(0)
+        }
+    };
+    hot.lanes.iter().map(of_lane).sum()
 }
 
 /// Counts stay far below the range of `i64`.

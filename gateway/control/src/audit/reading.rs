@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use sluice_domain::claim::GrantRecord;
-use sluice_domain::id::{ClaimId, CouponId, EntryNumber, LeaseNumber, Ticket, UserId};
+use sluice_domain::id::{
+    ClaimId, CouponId, EntryNumber, Epoch, LaneId, LeaseNumber, Ticket, UserId,
+};
 use sluice_hotstate::LaneStore;
 use sluice_hotstate::lane_store::{CouponFigures, LaneFacts, LaneState, OutboxEntry};
 use sluice_ledger::LedgerError;
@@ -32,14 +34,25 @@ pub(crate) struct Reading {
 /// A coupon in hot state.
 #[derive(Debug, Clone)]
 pub(crate) struct HotReading {
-    /// The lane, read first.
-    pub lane: LaneFacts,
-    /// The coupon; `None` where hot state has nothing of it.
-    pub figures: Option<CouponFigures>,
+    /// Its lanes, each with what it keeps of the coupon: one per shard, the home lane first.
+    pub lanes: Vec<LaneReading>,
     /// Its claims in the outbox that are no rows yet.
     pub outbox: Vec<OutboxClaim>,
     /// Entries after the mark that are missing or cannot be read.
     pub bad_entries: Vec<String>,
+}
+
+/// One lane of a coupon.
+#[derive(Debug, Clone)]
+pub(crate) struct LaneReading {
+    /// Which.
+    pub lane: LaneId,
+    /// Its epoch in the ledger, read before hot state.
+    pub epoch: Epoch,
+    /// The lane in hot state, read before the coupon.
+    pub facts: LaneFacts,
+    /// The coupon; `None` where hot state has nothing of it.
+    pub figures: Option<CouponFigures>,
 }
 
 /// A claim on its way to the ledger.
@@ -62,6 +75,22 @@ pub(crate) struct Claims {
     pub hot: Option<Vec<(UserId, GrantRecord)>>,
 }
 
+// === impl HotReading ===
+
+impl HotReading {
+    /// Whether every shard serves.
+    pub(crate) fn is_ready(&self) -> bool {
+        let ready = |one: &LaneReading| one.figures.as_ref().is_some_and(|held| held.ready);
+        self.lanes.iter().all(ready)
+    }
+
+    /// The leases on the lists of all shards.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = &(LeaseNumber, Ticket, Ticket)> {
+        let figures = self.lanes.iter().filter_map(|one| one.figures.as_ref());
+        figures.flat_map(|figures| &figures.leases)
+    }
+}
+
 /// Reads one round; `None` for an unknown coupon.
 pub(crate) async fn read(
     source: &AuditSource,
@@ -82,27 +111,27 @@ async fn read_hot(
     store: &Arc<dyn LaneStore>,
     ledger: &CouponLedgerFacts,
 ) -> Result<Result<HotReading, String>, LedgerError> {
-    let lane_id = ledger.lane.lane;
-    let lane = match store.facts(lane_id).await {
-        Ok(Some(lane)) => lane,
-        Ok(None) => return Ok(Err(format!("lane {lane_id} has no state in hot state"))),
-        Err(error) => return Ok(Err(error.to_string())),
-    };
-    if lane.state != LaneState::Open || !lane.same_server || !lane.unsalvaged.is_empty() {
-        return Ok(Err(format!("lane {lane_id} is not open")));
-    }
-    let figures = match store.figures(lane_id, ledger.coupon.id).await {
-        Ok(figures) => figures,
-        Err(error) => return Ok(Err(error.to_string())),
-    };
     let mut reading = HotReading {
-        lane,
-        figures,
+        lanes: Vec::new(),
         outbox: Vec::new(),
         bad_entries: Vec::new(),
     };
-    if let Err(reason) = read_outbox(store, ledger, &mut reading).await {
-        return Ok(Err(reason));
+    let coupon = &ledger.coupon;
+    let lanes = source.ledger.identity().lanes;
+    for lane in lanes.lanes_of(coupon.id, coupon.spec.shards) {
+        let epoch = if lane == ledger.lane.lane {
+            ledger.lane.epoch
+        } else {
+            source.ledger.lane(lane).await?.epoch
+        };
+        let one = match read_lane(store, lane, epoch, coupon.id).await {
+            Ok(one) => one,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        if let Err(reason) = read_outbox(store, coupon.id, &one, &mut reading).await {
+            return Ok(Err(reason));
+        }
+        reading.lanes.push(one);
     }
     // Between append and trim an entry is in both stores; it counts as a row.
     let mut waiting = Vec::with_capacity(reading.outbox.len());
@@ -115,15 +144,39 @@ async fn read_hot(
     Ok(Ok(reading))
 }
 
-/// Looks through the entries after the mark for claims of the coupon.
+async fn read_lane(
+    store: &Arc<dyn LaneStore>,
+    lane: LaneId,
+    epoch: Epoch,
+    coupon: CouponId,
+) -> Result<LaneReading, String> {
+    let facts = match store.facts(lane).await {
+        Ok(Some(facts)) => facts,
+        Ok(None) => return Err(format!("lane {lane} has no state in hot state")),
+        Err(error) => return Err(error.to_string()),
+    };
+    if facts.state != LaneState::Open || !facts.same_server || !facts.unsalvaged.is_empty() {
+        return Err(format!("lane {lane} is not open"));
+    }
+    let figures = store.figures(lane, coupon).await;
+    Ok(LaneReading {
+        lane,
+        epoch,
+        facts,
+        figures: figures.map_err(|error| error.to_string())?,
+    })
+}
+
+/// Looks through a lane's entries after the mark for claims of the coupon.
 async fn read_outbox(
     store: &Arc<dyn LaneStore>,
-    ledger: &CouponLedgerFacts,
+    coupon: CouponId,
+    of: &LaneReading,
     reading: &mut HotReading,
 ) -> Result<(), String> {
-    let lane = ledger.lane.lane;
-    let mark = reading.lane.mark.unwrap_or_default();
-    let tail = reading.lane.tail;
+    let lane = of.lane;
+    let mark = of.facts.mark.unwrap_or_default();
+    let tail = of.facts.tail;
     if tail.0.saturating_sub(mark.0) > OUTBOX_MAX {
         return Err(format!(
             "lane {lane} has more than {OUTBOX_MAX} entries in its outbox"
@@ -132,7 +185,7 @@ async fn read_outbox(
     let mut last = mark;
     while last < tail {
         let entries = store
-            .read_outbox(lane, reading.lane.epoch, last, OUTBOX_PAGE)
+            .read_outbox(lane, of.facts.epoch, last, OUTBOX_PAGE)
             .await
             .map_err(|error| error.to_string())?;
         if entries.is_empty() {
@@ -147,7 +200,7 @@ async fn read_outbox(
                     .push(format!("lane {lane}: entry {} is missing", last.next()));
             }
             last = number;
-            take_entry(ledger.coupon.id, entry, reading);
+            take_entry(coupon, entry, reading);
         }
     }
     if last < tail {
@@ -194,9 +247,9 @@ pub(crate) async fn read_claims(
     let id = reading.ledger.coupon.id;
     let mut claims = Claims::default();
     if let (Some(store), Ok(hot)) = (&source.lanes_store, &reading.hot)
-        && hot.figures.as_ref().is_some_and(|figures| figures.ready)
+        && hot.is_ready()
     {
-        claims.hot = read_hot_claims(store, reading).await;
+        claims.hot = read_hot_claims(store, id, hot).await;
     }
     let mut after = None;
     loop {
@@ -220,14 +273,26 @@ pub(crate) async fn read_claims(
 
 async fn read_hot_claims(
     store: &Arc<dyn LaneStore>,
-    reading: &Reading,
+    coupon: CouponId,
+    hot: &HotReading,
 ) -> Option<Vec<(UserId, GrantRecord)>> {
-    let lane = reading.ledger.lane.lane;
+    let mut claims = Vec::new();
+    for one in &hot.lanes {
+        claims.extend(read_lane_claims(store, coupon, one.lane).await?);
+    }
+    Some(claims)
+}
+
+async fn read_lane_claims(
+    store: &Arc<dyn LaneStore>,
+    coupon: CouponId,
+    lane: LaneId,
+) -> Option<Vec<(UserId, GrantRecord)>> {
     let mut claims = Vec::new();
     let mut seen = HashSet::new();
     let mut cursor = 0;
     loop {
-        let page = store.claims(lane, reading.ledger.coupon.id, cursor).await;
+        let page = store.claims(lane, coupon, cursor).await;
         let (items, next) = page.ok()?;
         // A user may come twice over the pages of a hash that is being resized.
         claims.extend(

@@ -34,8 +34,9 @@ pub(crate) struct CouponInput {
     validity: Validity,
     #[schema(required = false)]
     durability: Durability,
-    /// 1; more is not available yet.
-    #[schema(required = false, minimum = 1, maximum = 1)]
+    /// Shards of its stock, for giant sales: at most as many as there are lanes, fixed once
+    /// published, not together with per_device, per_ip or the distribution "code".
+    #[schema(required = false, minimum = 1, maximum = 64)]
     shards: u16,
     template: Option<String>,
     #[schema(required = false)]

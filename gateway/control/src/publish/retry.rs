@@ -180,7 +180,8 @@ impl Publisher {
                 .await
                 .map_err(|_elapsed| Behind::Silent)??;
             if held.is_none_or(|figures| figures.revision < coupon.revision) {
-                self.attempt(&coupon).await?;
+                let attempted = self.attempt(&coupon).await;
+                attempted.map_err(|(_lane, behind)| behind)?;
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ use super::text::{self, Lines};
 use super::{benefit, conditions, limits, validity};
 use crate::claim::Durability;
 use crate::coupon::{ClaimWindow, CouponSpec, Distribution};
+use crate::lane::SHARDS_MAX;
 use crate::terms::{Benefit, Conditions, Currency, Stacking, Stage, Terms, Users, Validity};
 
 /// Every field of the API form.
@@ -147,10 +148,19 @@ fn read_distribution(node: &Node<'_>, report: &mut Report) -> Option<Vec<Distrib
 }
 
 fn read_shards(node: &Node<'_>, report: &mut Report) -> Option<u16> {
-    match node.small(report, 1_u16, 64)? {
-        1 => Some(1),
-        _ => node.refuse(report, "is above 1, which is not available yet; use 1"),
-    }
+    node.small(report, 1_u16, SHARDS_MAX)
+}
+
+/// What is counted in one place for all users and would be counted in each shard apart.
+fn counted_per_shard(spec: &CouponSpec) -> Option<&'static str> {
+    let (limits, ways) = (&spec.limits, &spec.distribution);
+    [
+        (limits.per_device.is_some(), "limits.per_device"),
+        (limits.per_address.is_some(), "limits.per_ip"),
+        (ways.contains(&Distribution::Code), "distribution \"code\""),
+    ]
+    .into_iter()
+    .find_map(|(is_there, what)| is_there.then_some(what))
 }
 
 /// Rules between fields; each is reported at the field that would be changed.
@@ -179,6 +189,14 @@ fn check_together(spec: &CouponSpec, object: &Object<'_>, report: &mut Report) -
             "code",
             "is missing; a coupon that is claimed by code only needs one public word (bulk codes are not available yet)",
         );
+    }
+    if spec.shards > 1
+        && let Some(what) = counted_per_shard(spec)
+    {
+        let message = format!(
+            "is above 1, but {what} would be counted in each shard apart; use 1, or leave that out"
+        );
+        refuse("shards", &message);
     }
     let of_a_product = matches!(spec.terms.benefit, Benefit::Product { .. });
     if of_a_product && spec.terms.stacking.stage == Stage::Shipping {

@@ -115,7 +115,7 @@ fn all_errors_are_collected_also_below_tagged_objects() {
     let body = br#"{"name": 1, "currency": "USD", "colour": "red",
         "benefit": {"type": "threshold", "tiers": [{"spend": "1.001"}, 7]},
         "conditions": {"windows": [{"days": ["x"], "from": "25:00", "zone": "UTC"}]},
-        "limits": {"per_user": 0, "per_ip": "x"}, "shards": 9}"#;
+        "limits": {"per_user": 0, "per_ip": "x"}, "shards": 65}"#;
     let pointers: Vec<String> = said(coupon(body)).into_iter().map(|(at, _)| at).collect();
     assert_eq!(
         pointers,
@@ -300,5 +300,29 @@ proptest! {
     fn any_bytes_are_answered(body in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _answer = coupon(&body);
         let _stock = stock(&body);
+    }
+}
+
+#[test]
+fn shards_are_refused_together_with_what_would_be_counted_in_each() {
+    let sharded = |pointer: &str, value: Value| {
+        let mut tree = contract();
+        tree["shards"] = json!(4);
+        *tree.pointer_mut(pointer).unwrap() = value;
+        coupon(&serde_json::to_vec(&tree).unwrap())
+    };
+    assert_eq!(sharded("/shards", json!(4)).unwrap().shards, 4);
+    assert_eq!(sharded("/shards", json!(64)).unwrap().shards, 64);
+    for (pointer, value, named) in [
+        ("/limits/per_device", json!(1), "limits.per_device"),
+        ("/limits/per_ip", json!(2), "limits.per_ip"),
+        ("/distribution", json!(["public", "code"]), "distribution"),
+    ] {
+        let said = said(sharded(pointer, value));
+        let [(place, message)] = &said[..] else {
+            panic!("{said:?}");
+        };
+        assert_eq!(place, "/shards");
+        assert!(message.contains(named), "{message}");
     }
 }

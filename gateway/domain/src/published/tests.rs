@@ -16,7 +16,7 @@ fn earlier_versions_stay_for_repeats() {
     let second = change::edit(&first, spec, at("2026-11-20T00:00:00Z")).unwrap();
     let before = Published::of(&first, &[]).unwrap();
     let now = Published::of(&second, &before.versions).unwrap();
-    assert_eq!(now.format, PUBLISHED_FORMAT);
+    assert_eq!(now.format, UNSHARDED_FORMAT);
     assert_eq!(now.versions.len(), 2);
     assert_eq!(now.version(Version(1)), Some(&before.versions[0]));
     assert_eq!(

@@ -81,6 +81,7 @@ pub(super) fn published(id: CouponId, limits: ClaimLimits) -> Published {
         window: ClaimWindow::default(),
         limits,
         distribution: vec![Distribution::Public],
+        shards: 1,
         form: if limits.per_user == 1 {
             ClaimForm::Single
         } else {

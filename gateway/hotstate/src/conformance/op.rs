@@ -127,6 +127,8 @@ pub enum KeeperWord {
     Refuse(u8),
     /// Says that a coupon is final; the second is "more may come".
     Final(u8, bool),
+    /// Says that it is not.
+    ClearFinal(u8),
     /// Retires: 0 all, else the lease of that number; the third raises `last_lease`.
     Retire(u8, u8, bool),
     /// Forgets a coupon.
@@ -216,6 +218,7 @@ fn word() -> impl Strategy<Value = KeeperWord> {
         4 => prop_oneof![3 => Just(0_u8), 2 => 1..4_u8].prop_map(KeeperWord::Mark),
         4 => (0..5_u8).prop_map(KeeperWord::Refuse),
         5 => (coupon(), any::<bool>()).prop_map(|(coupon, more)| KeeperWord::Final(coupon, more)),
+        2 => coupon().prop_map(KeeperWord::ClearFinal),
         3 => (coupon(), 0..5_u8, any::<bool>())
             .prop_map(|(coupon, only, raise)| KeeperWord::Retire(coupon, only, raise)),
         1 => coupon().prop_map(KeeperWord::Forget),

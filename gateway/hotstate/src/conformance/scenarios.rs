@@ -22,6 +22,7 @@ where
     claiming::limits_hold_within_one_call(&fresh().await).await;
     claiming::a_call_takes_from_one_lease(&fresh().await).await;
     claiming::sold_out_needs_final_and_restock_opens_late(&fresh().await).await;
+    claiming::final_is_taken_back_as_late_as_stock_comes(&fresh().await).await;
     claiming::a_full_outbox_grants_nothing_and_repeats_go_on(&fresh().await).await;
     claiming::a_filter_is_bound_to_its_proof(&fresh().await).await;
     keeping::a_late_keeper_changes_nothing(&fresh().await).await;

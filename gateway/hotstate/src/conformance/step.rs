@@ -52,6 +52,7 @@ pub(super) enum Step {
         coupon: CouponId,
         more_may_come: bool,
     },
+    ClearFinal(LaneFence, CouponId),
     Retire(LaneFence, Retire),
     Begin {
         fence: LaneFence,
@@ -179,6 +180,9 @@ impl Step {
                 "final",
                 store.set_final(*fence, *coupon, *more_may_come).await,
             ),
+            Self::ClearFinal(fence, coupon) => {
+                said("clear", store.clear_final(*fence, *coupon).await)
+            }
             Self::Retire(fence, retire) => said("retire", store.retire(*fence, *retire).await),
             Self::Forget(fence, coupon) => said("forget", store.forget(*fence, *coupon).await),
             _hydration => self.take_as_hydration(store).await,

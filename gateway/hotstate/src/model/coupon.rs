@@ -97,12 +97,7 @@ pub(super) fn install_lease(
             end: Ticket(lease.first.0 + u64::from(lease.size)),
         });
         hash.last_lease = lease.lease;
-        if hash.is_final {
-            hash.is_final = false;
-            hash.more_may_come = false;
-            hash.stock_seq = hash.stock_seq.next();
-            hash.opens_at = hash.opens_at.max(server.now.plus_millis(OPENS_AFTER_MS));
-        }
+        open_again(hash, server);
         LeaseInstalled::Listed
     })
     .unwrap_or(LeaseInstalled::NotHydrated);
@@ -130,6 +125,34 @@ pub(super) fn set_final(
         }
     });
     Fenced::Done(())
+}
+
+/// `final.lua`, the other way round.
+pub(super) fn clear_final(
+    keys: &mut LaneKeys,
+    server: Server,
+    fence: LaneFence,
+    coupon: CouponId,
+) -> Fenced<()> {
+    if let Err(refused) = fenced(keys, server, fence, Runs::Serving) {
+        return refused;
+    }
+    on_coupon(keys, fence.epoch, coupon, |hash| {
+        if hash.ready {
+            open_again(hash, server);
+        }
+    });
+    Fenced::Done(())
+}
+
+/// What comes after "final" is granted when every memory of it has ended.
+fn open_again(hash: &mut CouponHash, server: Server) {
+    if hash.is_final {
+        hash.is_final = false;
+        hash.more_may_come = false;
+        hash.stock_seq = hash.stock_seq.next();
+        hash.opens_at = hash.opens_at.max(server.now.plus_millis(OPENS_AFTER_MS));
+    }
 }
 
 /// `retire.lua`. Also of a coupon that is not hydrated: then only `last_lease` may have to rise.

@@ -36,6 +36,7 @@ pub enum ModelOp {
     Install,
     InstallLease,
     SetFinal,
+    ClearFinal,
     Retire,
     HydrateBegin,
     HydrateClaims,

@@ -281,6 +281,19 @@ impl LaneStore for ModelHotState {
         .await
     }
 
+    async fn clear_final(
+        &self,
+        fence: LaneFence,
+        coupon: CouponId,
+    ) -> Result<Fenced<()>, StoreError> {
+        self.run(ModelOp::ClearFinal, move |shared, server| {
+            shared.world.transition(fence.lane, |keys| {
+                coupon::clear_final(keys, server, fence, coupon)
+            })
+        })
+        .await
+    }
+
     async fn retire(
         &self,
         fence: LaneFence,

@@ -5,7 +5,8 @@ use sluice_claim::port::{NotReady, StoreError};
 use sluice_domain::id::{Epoch, LaneId};
 use tokio::time::Instant;
 
-use super::connection::{Link, SendError};
+use super::connection::SendError;
+use super::places::Way;
 use super::reply::{self, Reply};
 use super::script::{Handle, Handles, Script};
 
@@ -55,11 +56,11 @@ impl<'a> Call<'a> {
     /// Calls a script of a lane.
     pub(super) async fn run(
         self,
-        link: &Link,
+        way: Way<'_>,
         lane: LaneId,
         epoch: Epoch,
     ) -> Result<Reply, StoreError> {
-        match self.send(link).await {
+        match self.send(way).await {
             Ok(value) => Reply::new(value),
             Err(SendError::Failed(error)) if reply::is_replica(&error) => {
                 Err(StoreError::LaneNotReady {
@@ -74,14 +75,14 @@ impl<'a> Call<'a> {
 
     /// Calls a script, whatever its answer looks like. Where the server does not know it, it is
     /// loaded and called again: a call that was refused for that has not run.
-    pub(super) async fn send(self, link: &Link) -> Result<Value, SendError> {
+    pub(super) async fn send(self, way: Way<'_>) -> Result<Value, SendError> {
         let begun = Instant::now();
-        let mut answer = link.send(&self.command).await;
+        let mut answer = way.send(&self.command).await;
         if is_noscript(&answer) {
             let mut load = redis::cmd("SCRIPT");
             load.arg("LOAD").arg(&self.handle.source);
-            answer = match link.send(&load).await {
-                Ok(_hash) => link.send(&self.command).await,
+            answer = match way.send(&load).await {
+                Ok(_hash) => way.send(&self.command).await,
                 // Whatever became of the loading: the script itself did not run.
                 Err(SendError::Failed(error)) => Err(SendError::NotSent(error.to_string())),
                 Err(not_sent) => Err(not_sent),

@@ -50,7 +50,7 @@ impl ClaimStore for RedisHotState {
             ));
         }
         let reply = script
-            .run(self.claim_link(call.lane), call.lane, epoch)
+            .run(self.claim_way(call.lane), call.lane, epoch)
             .await?;
         decided(reply.ready(call.lane, epoch)?, &call, epoch)
     }
@@ -67,7 +67,7 @@ impl ClaimStore for RedisHotState {
             .key(&keys.definition(coupon))
             .arg(epoch.0)
             .arg(coupon.to_string())
-            .run(self.claim_link(lane), lane, epoch)
+            .run(self.claim_way(lane), lane, epoch)
             .await?
             .ready(lane, epoch)?;
         match reply.code {
@@ -161,7 +161,7 @@ impl RedisHotState {
         lane: LaneId,
         proof: SoldOutProof,
     ) -> Result<Option<Reply>, StoreError> {
-        let reply = call.run(self.keeper_link(lane), lane, proof.epoch).await?;
+        let reply = call.run(self.keeper_way(lane), lane, proof.epoch).await?;
         match reply.code {
             // The proof is of an epoch; another one has none of it.
             Code::ProofGone | Code::Epoch => return Ok(None),

@@ -90,7 +90,11 @@ struct Attempts {
 impl Link {
     /// A link that connects when it is first used. Building it does no I/O.
     pub(super) fn new(url: &str, settings: LinkSettings) -> Result<Self, RedisError> {
-        let info: ConnectionInfo = url.into_connection_info()?;
+        Self::to(&url.into_connection_info()?, settings)
+    }
+
+    /// As [`new`](Self::new), to an address that was read already.
+    pub(super) fn to(info: &ConnectionInfo, settings: LinkSettings) -> Result<Self, RedisError> {
         let health = Arc::new(Health {
             state: Mutex::default(),
             failed: Notify::new(),

@@ -149,7 +149,7 @@ impl LaneStore for RedisHotState {
             .key(&EpochKeys::new(lane, epoch).outbox())
             .arg(after.0)
             .arg(count)
-            .run(self.keeper_link(lane), lane, epoch)
+            .run(self.keeper_way(lane), lane, epoch)
             .await?
             .ready(lane, epoch)?;
         reply.array()?.into_iter().map(entry).collect()
@@ -198,7 +198,7 @@ impl LaneStore for RedisHotState {
         let mut reply = Call::new(&self.handles, Script::Refused)
             .key(&key::lane(lane))
             .key(&EpochKeys::new(lane, epoch).refused())
-            .run(self.keeper_link(lane), lane, epoch)
+            .run(self.keeper_way(lane), lane, epoch)
             .await?
             .ready(lane, epoch)?;
         let pair = |value| {
@@ -226,7 +226,7 @@ impl LaneStore for RedisHotState {
             .arg(published.revision.0)
             .arg(layout::rules(published))
             .arg(definition::encode(published)?)
-            .run(self.keeper_link(lane), lane, epoch)
+            .run(self.keeper_way(lane), lane, epoch)
             .await;
         let mut reply = match called {
             Ok(reply) => reply,
@@ -287,6 +287,19 @@ impl LaneStore for RedisHotState {
         let call = self
             .keeper_call(Script::Final, fence, &[keys.coupon(coupon)])
             .arg(flags);
+        done(self.fenced_call(call, fence).await?, nothing)
+    }
+
+    async fn clear_final(
+        &self,
+        fence: LaneFence,
+        coupon: CouponId,
+    ) -> Result<Fenced<()>, StoreError> {
+        let keys = EpochKeys::new(fence.lane, fence.epoch);
+        let call = self
+            .keeper_call(Script::Final, fence, &[keys.coupon(coupon)])
+            .arg(0)
+            .arg(self.opens_delay_ms());
         done(self.fenced_call(call, fence).await?, nothing)
     }
 

@@ -11,6 +11,7 @@ use sluice_claim::port::StoreError;
 use super::ConnectError;
 use super::call::Call;
 use super::connection::{Link, LinkSettings};
+use super::places::Way;
 use super::reply::{array, nonsense, number};
 use super::script::{Handles, Script};
 
@@ -65,7 +66,7 @@ impl LimiterRedis {
             .arg(window_ms)
             .arg(slice)
             .arg(limit)
-            .send(&self.link)
+            .send(Way::Link(&self.link))
             .await?;
         match array(value)?.as_slice() {
             [granted, left] => Ok(QuotaSlice {

@@ -1,5 +1,6 @@
 //! What a server is like, for start-up and readiness.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Value;
@@ -7,6 +8,7 @@ use sluice_claim::port::StoreError;
 
 use super::RedisHotState;
 use super::connection::Link;
+use super::places::View;
 use super::reply::bytes;
 
 /// The oldest version with what the scripts need: flags on their first line.
@@ -29,6 +31,13 @@ pub struct ServerFacts {
     pub appendonly: bool,
     /// `appendfsync`; `None` where the server does not let its configuration be read.
     pub appendfsync: Option<String>,
+    /// Whether it is taken for a node of a cluster, by the configuration.
+    pub cluster_expected: bool,
+    /// Whether it is one.
+    pub cluster_enabled: bool,
+    /// Whether it refuses everything while any slot of the cluster has no server; `None` where it
+    /// does not let its configuration be read.
+    pub needs_full_coverage: Option<bool>,
 }
 
 /// What is wrong with a server.
@@ -61,6 +70,15 @@ pub enum ServerProblem {
     /// the `hot` claims.
     #[error("appendonly is off; a restart would lose acknowledged claims of class hot")]
     NotAppending,
+    /// Keys of most lanes are on other nodes.
+    #[error("it is a node of a Redis Cluster; set hotstate.cluster = true")]
+    IsClusterNode,
+    /// It knows of no slots.
+    #[error("it is no node of a Redis Cluster; set hotstate.cluster = false")]
+    NoClusterNode,
+    /// One primary without a replica would stop every lane, not only its own.
+    #[error("cluster-require-full-coverage is yes: one lost primary stops all lanes; set it to no")]
+    NeedsFullCoverage,
 }
 
 // === impl ServerFacts ===
@@ -96,6 +114,14 @@ impl ServerFacts {
         if !self.appendonly {
             problems.push(ServerProblem::NotAppending);
         }
+        match (self.cluster_expected, self.cluster_enabled) {
+            (false, true) => problems.push(ServerProblem::IsClusterNode),
+            (true, false) => problems.push(ServerProblem::NoClusterNode),
+            (true, true) if self.needs_full_coverage == Some(true) => {
+                problems.push(ServerProblem::NeedsFullCoverage);
+            }
+            _ => {}
+        }
         problems
     }
 }
@@ -106,23 +132,34 @@ impl ServerProblem {
     /// Whether nothing may be served while it lasts.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
-        !matches!(self, Self::NotAppending)
+        !matches!(self, Self::NotAppending | Self::NeedsFullCoverage)
     }
 }
 
 // === impl RedisHotState ===
 
 impl RedisHotState {
-    /// Asks every server what it is like, in the order of the settings' URLs.
+    /// Asks every server that has a lane what it is like, in the order of the settings' URLs. In a
+    /// cluster a primary that does not answer is left out, as long as another one does: its lanes
+    /// are not served, and their keepers say so.
     ///
     /// # Errors
-    /// When one of them does not answer.
+    /// When one of them does not answer; in a cluster, when none does.
     pub async fn check_server(&self) -> Result<Vec<ServerFacts>, StoreError> {
-        let mut facts = Vec::with_capacity(self.servers.len());
-        for server in &self.servers {
-            facts.push(ask(&server.keeper).await?);
+        let expected = self.settings.cluster;
+        let mut facts = Vec::new();
+        let mut silent = None;
+        for server in &self.known_servers().await?.servers {
+            match ask(&server.keeper, expected).await {
+                Ok(found) => facts.push(found),
+                Err(error) if expected => silent = Some(error),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(facts)
+        match silent {
+            Some(error) if facts.is_empty() => Err(error),
+            _ => Ok(facts),
+        }
     }
 
     /// How long the slowest server took to answer a PING: for readiness.
@@ -131,18 +168,28 @@ impl RedisHotState {
     /// When one of them does not answer.
     pub async fn ping(&self) -> Result<Duration, StoreError> {
         let mut slowest = Duration::ZERO;
-        for server in &self.servers {
+        for server in &self.known_servers().await?.servers {
             let begun = tokio::time::Instant::now();
             server.keeper.send(&redis::cmd("PING")).await?;
             slowest = slowest.max(begun.elapsed());
         }
         Ok(slowest)
     }
+
+    async fn known_servers(&self) -> Result<Arc<View>, StoreError> {
+        let view = self.places.view().await;
+        if view.servers.is_empty() {
+            return Err(StoreError::Unavailable {
+                reason: "no node of the cluster tells where its slots are".to_owned(),
+            });
+        }
+        Ok(view)
+    }
 }
 
-async fn ask(link: &Link) -> Result<ServerFacts, StoreError> {
+async fn ask(link: &Link, cluster_expected: bool) -> Result<ServerFacts, StoreError> {
     let mut text = String::new();
-    for section in ["server", "memory", "replication", "persistence"] {
+    for section in ["server", "memory", "replication", "persistence", "cluster"] {
         let mut info = redis::cmd("INFO");
         info.arg(section);
         text.push_str(&String::from_utf8_lossy(&info_text(
@@ -155,16 +202,11 @@ async fn ask(link: &Link) -> Result<ServerFacts, StoreError> {
             .unwrap_or_default()
             .to_owned()
     };
-    let mut config = redis::cmd("CONFIG");
-    config.arg("GET").arg("appendfsync");
-    // A managed server may refuse this; everything that decides anything is in INFO.
-    let appendfsync = match link.send(&config).await {
-        Ok(Value::Array(pair)) => pair
-            .into_iter()
-            .nth(1)
-            .and_then(|value| bytes(value).ok())
-            .map(|value| String::from_utf8_lossy(&value).into_owned()),
-        _ => None,
+    let cluster_enabled = field("cluster_enabled") == "1";
+    let needs_full_coverage = if cluster_enabled {
+        configured(link, "cluster-require-full-coverage").await
+    } else {
+        None
     };
     Ok(ServerFacts {
         version: field("redis_version"),
@@ -174,8 +216,26 @@ async fn ask(link: &Link) -> Result<ServerFacts, StoreError> {
         maxmemory_bytes: field("maxmemory").parse().unwrap_or(0),
         used_memory_bytes: field("used_memory").parse().unwrap_or(0),
         appendonly: field("aof_enabled") == "1",
-        appendfsync,
+        appendfsync: configured(link, "appendfsync").await,
+        cluster_expected,
+        cluster_enabled,
+        needs_full_coverage: needs_full_coverage.map(|value| value == "yes"),
     })
+}
+
+/// A value of the server's configuration. A managed server may refuse to tell; everything that
+/// decides anything is in INFO.
+async fn configured(link: &Link, name: &str) -> Option<String> {
+    let mut config = redis::cmd("CONFIG");
+    config.arg("GET").arg(name);
+    match link.send(&config).await {
+        Ok(Value::Array(pair)) => pair
+            .into_iter()
+            .nth(1)
+            .and_then(|value| bytes(value).ok())
+            .map(|value| String::from_utf8_lossy(&value).into_owned()),
+        _ => None,
+    }
 }
 
 fn info_text(value: Value) -> Result<Vec<u8>, StoreError> {

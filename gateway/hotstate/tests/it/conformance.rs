@@ -3,20 +3,24 @@
 
 mod broken;
 mod clocked;
+mod clustered;
 
 use std::cell::RefCell;
 
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 use sluice_domain::time::Timestamp;
-use sluice_hotstate::conformance::ModelHarness;
 use sluice_hotstate::conformance::history::{Reached, compare, histories};
 use sluice_hotstate::conformance::scenarios::tell_all;
+use sluice_hotstate::conformance::{Harness, ModelHarness};
 use tokio::runtime::Runtime;
 
 use clocked::ClockedServer;
+use clustered::ClockedCluster;
 
 /// Histories per run; `SLUICE_CASES` asks for more.
 const CASES: u32 = 256;
+/// The same on a cluster, where emptying and moving take longer.
+const CLUSTER_CASES: u32 = 64;
 /// Ops in a history, at most.
 const OPS: usize = 40;
 
@@ -61,15 +65,36 @@ async fn redis_tells_every_story() {
     tell_all(|| server.harness()).await;
 }
 
+#[tokio::test]
+async fn a_redis_cluster_tells_every_story() {
+    let cluster = ClockedCluster::start().await;
+    tell_all(|| cluster.harness()).await;
+}
+
 #[test]
 fn model_and_redis_tell_the_same_random_histories() {
-    let seed = seed();
     let runtime = Runtime::new().unwrap();
     let server = runtime.block_on(ClockedServer::start());
     let cases = number("SLUICE_CASES").map_or(CASES, |cases| u32::try_from(cases).unwrap());
+    same_histories(&runtime, cases, || server.harness());
+}
+
+#[test]
+fn model_and_a_redis_cluster_tell_the_same_random_histories() {
+    let runtime = Runtime::new().unwrap();
+    let cluster = runtime.block_on(ClockedCluster::start());
+    same_histories(&runtime, CLUSTER_CASES, || cluster.harness());
+}
+
+fn same_histories<H, F>(runtime: &Runtime, cases: u32, fresh: impl Fn() -> F)
+where
+    H: Harness,
+    F: Future<Output = H>,
+{
+    let seed = seed();
     let outcome = runner(cases, seed).run(&histories(OPS), |history| {
         runtime.block_on(async {
-            let redis = server.harness().await;
+            let redis = fresh().await;
             let model = ModelHarness::new(Timestamp::MIN);
             compare(&history, &model, &redis)
                 .await

@@ -278,6 +278,7 @@ pub(super) fn published() -> Published {
             per_address: None,
         },
         distribution: vec![Distribution::Public],
+        shards: 1,
         form: ClaimForm::Single,
         durability: Durability::Ledger,
         terms: Terms {

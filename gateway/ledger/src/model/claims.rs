@@ -34,6 +34,7 @@ impl State {
         &self,
         staged: &mut Staged,
         batch: &GrantBatch,
+        lane: LaneId,
         epoch: Epoch,
     ) -> Result<Option<DeposedBy>, LedgerError> {
         let deposed = DeposedBy::Lease {
@@ -46,7 +47,8 @@ impl State {
             return Ok(Some(deposed));
         };
         check_batch(lease, batch)?;
-        let writable = lease.state == LeaseState::Open && lease.epoch == epoch;
+        let writable =
+            lease.state == LeaseState::Open && (lease.lane, lease.epoch) == (lane, epoch);
         for grant in &batch.grants {
             let claim_id = grant.claim_id;
             let mut holder = self.holder(staged, batch.coupon, grant.ticket);
@@ -85,7 +87,7 @@ impl State {
     ) -> Result<Appended, LedgerError> {
         let mut staged = Staged::default();
         for batch in batches {
-            if let Some(reason) = self.stage(&mut staged, batch, epoch)? {
+            if let Some(reason) = self.stage(&mut staged, batch, fence.lane, epoch)? {
                 return Ok(Appended::Deposed { reason });
             }
         }
@@ -152,10 +154,12 @@ impl Claims for ModelLedger {
                 let reason = DeposedBy::Lane;
                 return Ok(Appended::Deposed { reason });
             }
-            if let Some(batch) = batches
-                .iter()
-                .find(|b| lanes.lane_of(b.coupon) != fence.lane)
-            {
+            let is_of_lane = |batch: &GrantBatch| {
+                let lease = state.lease(batch.coupon, batch.lease);
+                lanes.lane_of(batch.coupon) == fence.lane
+                    || lease.is_some_and(|lease| lease.lane == fence.lane)
+            };
+            if let Some(batch) = batches.iter().find(|batch| !is_of_lane(batch)) {
                 let text = format!("coupon {} is not in lane {}", batch.coupon, fence.lane);
                 return Err(LedgerError::corrupt(text));
             }

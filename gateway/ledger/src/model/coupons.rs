@@ -161,10 +161,9 @@ impl Coupons for ModelLedger {
                 .coupons
                 .values()
                 .filter(|record| record.coupon.first_open_at.is_some())
+                .filter(|record| lanes.keeps(lane, record.coupon.id, record.coupon.spec.shards))
                 .map(|record| (record.coupon.id, record.retired));
-            Ok(published
-                .filter(|(id, _)| lanes.lane_of(*id) == lane)
-                .collect())
+            Ok(published.collect())
         })
     }
 

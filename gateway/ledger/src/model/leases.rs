@@ -1,5 +1,7 @@
 //! Stock and leases of the model.
 
+use std::collections::BTreeSet;
+
 use sluice_domain::claim::Durability;
 use sluice_domain::id::{CouponId, LaneId, LeaseNumber, Ticket};
 use sluice_domain::lane::LaneFence;
@@ -12,6 +14,11 @@ use crate::coupons::change::lowered_entry;
 use crate::leases::{LeaseOpened, LeaseStep, Leases, TargetSettled, no_stock};
 
 impl State {
+    pub(super) fn lease(&self, coupon: CouponId, number: LeaseNumber) -> Option<&Lease> {
+        let record = self.coupons.get(&coupon)?;
+        record.leases.iter().find(|held| held.number == number)
+    }
+
     pub(super) fn lease_mut(
         &mut self,
         coupon: CouponId,
@@ -102,13 +109,15 @@ impl Leases for ModelLedger {
         want: u32,
         hot_possible: bool,
     ) -> Result<LeaseOpened, LedgerError> {
-        let lane = self.identity.lanes.lane_of(coupon);
+        let (lanes, lane) = (self.identity.lanes, fence.lane);
         self.call(|state| {
             if !state.holds(fence)? {
                 return Ok(LeaseOpened::Deposed);
             }
-            if fence.lane != lane {
-                let text = format!("coupon {coupon} is in lane {lane}, not {}", fence.lane);
+            let record = state.coupons.get(&coupon);
+            let shards = record.map_or(1, |record| record.coupon.spec.shards);
+            if !lanes.keeps(lane, coupon, shards) {
+                let text = format!("coupon {coupon} has no shard in lane {lane}");
                 return Err(LedgerError::corrupt(text));
             }
             let Some(record) = state.coupons.get_mut(&coupon) else {
@@ -175,16 +184,15 @@ impl Leases for ModelLedger {
     }
 
     async fn set_hot_possible(&self, coupon: CouponId) -> Result<(), LedgerError> {
-        let lane = self.identity.lanes.lane_of(coupon);
         self.call(|state| {
-            let mut changed = false;
+            let mut changed = BTreeSet::new();
             for lease in &mut state.record_mut(coupon)?.leases {
                 if lease.state == LeaseState::Open && !lease.hot_possible {
                     lease.hot_possible = true;
-                    changed = true;
+                    changed.insert(lease.lane);
                 }
             }
-            if changed {
+            for lane in changed {
                 state.raise_seq(lane)?;
             }
             Ok(())

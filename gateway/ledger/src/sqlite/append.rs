@@ -2,7 +2,7 @@
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use sluice_domain::claim::{Grant, GrantBatch};
-use sluice_domain::id::{ClaimId, CouponId, Epoch, Ticket};
+use sluice_domain::id::{ClaimId, CouponId, Epoch, LaneId, Ticket};
 use sluice_domain::lane::{LaneCount, LaneFence};
 use sluice_domain::lease::LeaseState;
 
@@ -24,16 +24,15 @@ pub(super) fn append(
         let reason = DeposedBy::Lane;
         return Ok(Appended::Deposed { reason });
     }
-    if let Some(batch) = batches
-        .iter()
-        .find(|b| lane_count.lane_of(b.coupon) != fence.lane)
-    {
-        let text = format!("coupon {} is not in lane {}", batch.coupon, fence.lane);
-        return Err(LedgerError::corrupt(text).into());
+    for batch in batches {
+        if !is_of_lane(connection, lane_count, fence.lane, batch)? {
+            let text = format!("coupon {} is not in lane {}", batch.coupon, fence.lane);
+            return Err(LedgerError::corrupt(text).into());
+        }
     }
     let mut conflicts = Vec::new();
     for batch in batches {
-        if !append_batch(connection, epoch, batch, &mut conflicts)? {
+        if !append_batch(connection, fence.lane, epoch, batch, &mut conflicts)? {
             // Rows of earlier batches may be written: they are taken back.
             let (coupon, lease) = (batch.coupon, batch.lease);
             let reason = DeposedBy::Lease { coupon, lease };
@@ -48,9 +47,25 @@ pub(super) fn append(
     Ok(Appended::Done { seq, conflicts })
 }
 
+/// Whether a lane may have granted this. A shard lives in another lane than its coupon: then the
+/// lease says so.
+fn is_of_lane(
+    connection: &Connection,
+    lane_count: LaneCount,
+    lane: LaneId,
+    batch: &GrantBatch,
+) -> Part<bool> {
+    if lane_count.lane_of(batch.coupon) == lane {
+        return Ok(true);
+    }
+    let lease = row::find_lease(connection, batch.coupon, batch.lease)?;
+    Ok(lease.is_some_and(|lease| lease.lane == lane))
+}
+
 /// False where the lease refuses a row that is not there yet.
 fn append_batch(
     connection: &Connection,
+    lane: LaneId,
     epoch: Epoch,
     batch: &GrantBatch,
     conflicts: &mut Vec<Conflict>,
@@ -59,7 +74,8 @@ fn append_batch(
         return Ok(false);
     };
     check_batch(&lease, batch)?;
-    let writable = lease.state == LeaseState::Open && lease.epoch == epoch;
+    // Epochs are counted in each lane: another lane's lease may be of the same.
+    let writable = lease.state == LeaseState::Open && (lease.lane, lease.epoch) == (lane, epoch);
     let mut insert = connection.prepare_cached(
         "INSERT INTO claims (coupon, ticket, lease, hash, user, revision, version, granted_at,
                              durability, device, address)

@@ -55,7 +55,8 @@ pub(super) fn store(connection: &Connection, coupon: &Coupon) -> Part<()> {
         .prepare_cached(
             "UPDATE coupons SET revision = ?2, document = ?3, lifecycle = ?4, durability = ?5,
                     published = ?6, starts_at = ?7, ends_at = ?8, created_at = ?9,
-                    updated_at = ?10, name_key = ?11, ends_key = ?12, search = ?13
+                    updated_at = ?10, name_key = ?11, ends_key = ?12, search = ?13,
+                    shards = ?14
              WHERE id = ?1",
         )?
         .execute(params![
@@ -72,6 +73,7 @@ pub(super) fn store(connection: &Connection, coupon: &Coupon) -> Part<()> {
             name_key(coupon),
             ends_key(coupon),
             search_text(coupon),
+            coupon.spec.shards,
         ])?;
     Ok(())
 }
@@ -263,11 +265,16 @@ impl Coupons for SqliteLedger {
     }
 
     async fn published_coupons(&self, lane: LaneId) -> Result<Vec<(CouponId, bool)>, LedgerError> {
+        let lanes = self.identity.lanes.get();
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT id, retired FROM coupons WHERE lane = ?1 AND published = 1 ORDER BY id",
+                "SELECT id, retired FROM coupons WHERE lane = ?1 AND published = 1
+                 UNION
+                 SELECT id, retired FROM coupons
+                  WHERE shards > 1 AND published = 1 AND (?1 + ?2 - lane) % ?2 < shards
+                 ORDER BY id",
             )?;
-            let rows = statement.query_map(params![lane.0], |row| {
+            let rows = statement.query_map(params![lane.0, lanes], |row| {
                 Ok((CouponId(row.get(0)?), row.get(1)?))
             })?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)

@@ -1,6 +1,8 @@
 //! Stock and leases on SQLite.
 
-use rusqlite::{Connection, params};
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, OptionalExtension, params};
 use sluice_domain::id::{CouponId, Epoch, LaneId, LeaseNumber};
 use sluice_domain::lane::LaneFence;
 use sluice_domain::lease::{LEASE_TICKETS_MAX, Lease, LeaseState, Stock};
@@ -53,6 +55,15 @@ fn open(
     let seq = lanes::raise_seq(connection, fence.lane)?;
     let lease = row::known_lease(connection, coupon, LeaseNumber(number))?;
     Ok(LeaseOpened::Opened(lease, seq))
+}
+
+/// The shards of a coupon; 1 for one that does not exist.
+fn shards(connection: &Connection, coupon: CouponId) -> Part<u16> {
+    let shards = connection
+        .prepare_cached("SELECT shards FROM coupons WHERE id = ?1")?
+        .query_row(params![coupon.0], |row| row.get(0))
+        .optional()?;
+    Ok(shards.unwrap_or(1))
 }
 
 /// A step on one lease: `change` says whether it changed anything.
@@ -239,13 +250,13 @@ impl Leases for SqliteLedger {
         want: u32,
         hot_possible: bool,
     ) -> Result<LeaseOpened, LedgerError> {
-        let lane = self.identity.lanes.lane_of(coupon);
+        let lane_count = self.identity.lanes;
         self.write(move |connection| {
             if !lanes::holds(connection, fence)? {
                 return Ok(LeaseOpened::Deposed);
             }
-            if fence.lane != lane {
-                let text = format!("coupon {coupon} is in lane {lane}, not {}", fence.lane);
+            if !lane_count.keeps(fence.lane, coupon, shards(connection, coupon)?) {
+                let text = format!("coupon {coupon} has no shard in lane {}", fence.lane);
                 return Err(LedgerError::corrupt(text).into());
             }
             open(connection, fence, coupon, want, hot_possible)
@@ -283,17 +294,17 @@ impl Leases for SqliteLedger {
     }
 
     async fn set_hot_possible(&self, coupon: CouponId) -> Result<(), LedgerError> {
-        let lane = self.identity.lanes.lane_of(coupon);
         self.write(move |connection| {
             row::known_stock(connection, coupon)?;
-            let changed = connection
-                .prepare_cached(
-                    "UPDATE leases SET hot_possible = 1
-                     WHERE coupon = ?1 AND state = ?2 AND hot_possible = 0",
-                )?
-                .execute(params![coupon.0, row::OPEN])?;
-            if changed > 0 {
-                lanes::raise_seq(connection, lane)?;
+            let mut flag = connection.prepare_cached(
+                "UPDATE leases SET hot_possible = 1
+                 WHERE coupon = ?1 AND state = ?2 AND hot_possible = 0 RETURNING lane",
+            )?;
+            let changed = flag
+                .query_map(params![coupon.0, row::OPEN], |row| row.get(0))?
+                .collect::<rusqlite::Result<BTreeSet<u16>>>()?;
+            for lane in changed {
+                lanes::raise_seq(connection, LaneId(lane))?;
             }
             Ok(())
         })

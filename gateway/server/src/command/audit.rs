@@ -73,10 +73,16 @@ fn report(arguments: &AuditArgs) -> anyhow::Result<AuditReport> {
     let _inside = runtime.enter();
     // Lives as long as the audit reads from it.
     let copy = tempfile::tempdir()?;
-    let (url, _child) = hot_state(&settings, &folder, copy.path())?;
+    let (urls, _child) = hot_state(&settings, &folder, copy.path())?;
     let lanes = ledger.identity().lanes;
-    let lanes_store = url
-        .map(|url| RedisHotState::connect(RedisSettings::new(vec![url]), lanes))
+    let lanes_store = urls
+        .map(|urls| {
+            let redis = RedisSettings {
+                cluster: settings.hotstate.cluster,
+                ..RedisSettings::new(urls)
+            };
+            RedisHotState::connect(redis, lanes)
+        })
         .transpose()?
         .map(|hot| hot as Arc<dyn LaneStore>);
     let source = AuditSource {
@@ -97,12 +103,13 @@ fn hot_state(
     settings: &Settings,
     folder: &DataDir,
     copy: &Path,
-) -> anyhow::Result<(Option<String>, Option<RedisChild>)> {
-    if let Some(url) = settings.hotstate.redis_urls.first() {
-        return Ok((Some(url.clone()), None));
+) -> anyhow::Result<(Option<Vec<String>>, Option<RedisChild>)> {
+    if !settings.hotstate.redis_urls.is_empty() {
+        return Ok((Some(settings.hotstate.redis_urls.clone()), None));
     }
     if folder.lock().is_err() {
-        return Ok((Some(read_ready(folder.root())?.redis_url), None));
+        let url = read_ready(folder.root())?.redis_url;
+        return Ok((Some(vec![url]), None));
     }
     let files = folder.redis("claims").join("appendonlydir");
     if !files.exists() {
@@ -116,7 +123,7 @@ fn hot_state(
         std::fs::copy(entry.path(), target.join(entry.file_name()))?;
     }
     let child = RedisChild::start(Purpose::Claims, &into, &copy.join("run").join("audit.sock"))?;
-    Ok((Some(child.url()), Some(child)))
+    Ok((Some(vec![child.url()]), Some(child)))
 }
 
 fn json(report: &AuditReport) -> anyhow::Result<String> {

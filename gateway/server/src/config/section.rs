@@ -73,6 +73,7 @@ pub(crate) struct Ops {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct HotState {
     pub(crate) redis_urls: Vec<String>,
+    pub(crate) cluster: bool,
     pub(crate) connections: usize,
     connect_timeout_ms: u64,
     response_timeout_ms: u64,

@@ -3,7 +3,7 @@
 use crate::process::{Place, QUICK, run, sluice, text};
 
 /// A bad file, the line that must be named, and words that must be there.
-const BAD: [(&str, usize, &[&str]); 73] = [
+const BAD: [(&str, usize, &[&str]); 74] = [
     // Typing errors in names.
     (
         "dataa_dir = \"x\"",
@@ -285,7 +285,12 @@ const BAD: [(&str, usize, &[&str]); 73] = [
     (
         "[hotstate]\nredis_urls = [\"redis://a:1\", \"redis://b:1\"]",
         2,
-        &["`hotstate.redis_urls`", "more than one"],
+        &["`hotstate.redis_urls`", "more than one", "hotstate.cluster"],
+    ),
+    (
+        "[hotstate]\ncluster = true\nredis_urls = [\"redis://a:1\", \"unix:///b\"]",
+        3,
+        &["`hotstate.redis_urls`", "unix socket"],
     ),
     // Not built yet, and no TOML at all.
     (

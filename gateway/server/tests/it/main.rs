@@ -19,5 +19,6 @@ mod metrics;
 mod ops;
 mod process;
 mod redis;
+mod shards;
 mod stranger;
 mod walk;

@@ -224,6 +224,7 @@ gated! {
     fn refused(lane: LaneId, epoch: Epoch) -> Vec<(ClaimId, EntryNumber)>;
     fn install(lane: LaneId, epoch: Epoch, published: &Published) -> Installed;
     fn set_final(fence: LaneFence, coupon: CouponId, more_may_come: bool) -> Fenced<()>;
+    fn clear_final(fence: LaneFence, coupon: CouponId) -> Fenced<()>;
     fn forget(fence: LaneFence, coupon: CouponId) -> Fenced<()>;
     fn figures(lane: LaneId, coupon: CouponId) -> Option<CouponFigures>;
     fn coupons(lane: LaneId) -> Vec<(CouponId, bool)>;

@@ -1,12 +1,13 @@
 //! Clearing a coupon: all its leases are retired and closed, and then something is done that needs
 //! that: its total is lowered, its hot state is forgotten, or the keeper stops.
 
-use sluice_domain::id::{CouponId, EntryNumber};
+use sluice_domain::id::{CouponId, EntryNumber, LaneId};
 use sluice_domain::lease::{Lease, LeaseState, Stock};
 use sluice_domain::time::Timestamp;
 use sluice_ledger::leases::TargetSettled;
 use tokio::sync::oneshot;
 
+use super::shards::ShardWord;
 use super::trouble::{Trouble, settled};
 use super::{Keeper, Next, Phase, decide};
 
@@ -41,6 +42,10 @@ pub enum LowerOutcome {
 pub(super) struct Clearing {
     purpose: Purpose,
     stage: Stage,
+    /// It is not brought forward before this, by the own clock.
+    not_before_ms: u64,
+    /// Somebody asked for the coupon meanwhile.
+    wanted: bool,
 }
 
 /// What it is for.
@@ -55,6 +60,11 @@ enum Purpose {
     Retain,
     /// The keeper stops.
     Stop,
+    /// Another shard needs what this one has, or a lowering waits for it.
+    Give {
+        /// The lanes that are told when it is done.
+        askers: Vec<LaneId>,
+    },
 }
 
 /// How far it is.
@@ -85,7 +95,7 @@ impl Keeper {
                 // The asker may be gone, which is no concern of the keeper.
                 let _gone = reply.send(LowerOutcome::Busy);
             }
-            Some(Purpose::Stop) | None => {
+            Some(Purpose::Stop | Purpose::Give { .. }) | None => {
                 let purpose = Purpose::Lower {
                     target,
                     reply: Some(reply),
@@ -113,17 +123,58 @@ impl Keeper {
         }
     }
 
+    /// Gives what this lane has of a coupon back to the ledger, and tells the asker when that is
+    /// done. What was leased a moment ago stays that moment: a claim waits for it here too.
+    pub(super) fn give_back(&mut self, coupon: CouponId, asker: Option<LaneId>) {
+        if !matches!(self.phase, Phase::Serving) || self.stopping {
+            return;
+        }
+        match self.clearing.get_mut(&coupon).map(|held| &mut held.purpose) {
+            Some(Purpose::Give { askers }) => {
+                askers.extend(asker.filter(|lane| !askers.contains(lane)));
+                return;
+            }
+            // Everything comes back anyway.
+            Some(Purpose::Lower { .. } | Purpose::Retain | Purpose::Stop) => return,
+            None => {}
+        }
+        let listed_at = self
+            .coupons
+            .get(&coupon)
+            .map_or(0, |held| held.listed_at_ms);
+        let askers = asker.into_iter().collect();
+        self.begin_clearing(coupon, Purpose::Give { askers });
+        if let Some(clearing) = self.clearing.get_mut(&coupon) {
+            clearing.not_before_ms = listed_at.saturating_add(self.settings.shard_hold_ms);
+        }
+    }
+
+    /// Whether a clearing of the coupon is under way; it remembers that somebody asked.
+    pub(super) fn is_clearing(&mut self, coupon: CouponId) -> bool {
+        let clearing = self.clearing.get_mut(&coupon);
+        clearing.is_some_and(|clearing| {
+            clearing.wanted = true;
+            true
+        })
+    }
+
     fn begin_clearing(&mut self, coupon: CouponId, purpose: Purpose) {
-        let stage = Stage::Retire;
-        self.clearing.insert(coupon, Clearing { purpose, stage });
+        let clearing = Clearing {
+            purpose,
+            stage: Stage::Retire,
+            not_before_ms: 0,
+            wanted: false,
+        };
+        self.clearing.insert(coupon, clearing);
     }
 
     /// Brings all clearings forward that can be.
     pub(super) async fn clear_due(&mut self) -> Result<(), Trouble> {
-        let handled = self.outbox.handled;
+        let (handled, now) = (self.outbox.handled, self.now_ms());
         let due: Vec<CouponId> = self
             .clearing
             .iter()
+            .filter(|(_, clearing)| clearing.not_before_ms <= now)
             .filter(|(_, clearing)| match clearing.stage {
                 Stage::Retire => true,
                 Stage::Wait(tail) => handled >= tail,
@@ -143,8 +194,14 @@ impl Keeper {
         };
         let leases = match clearing.stage {
             Stage::Retire => {
-                if let Purpose::Lower { target, .. } = clearing.purpose {
-                    self.parts.ledger.set_target(coupon, Some(target)).await?;
+                match clearing.purpose {
+                    Purpose::Lower { target, .. } => {
+                        self.parts.ledger.set_target(coupon, Some(target)).await?;
+                    }
+                    Purpose::Give { .. } if !self.is_given(coupon).await? => {
+                        return self.finish(coupon).await;
+                    }
+                    Purpose::Give { .. } | Purpose::Retain | Purpose::Stop => {}
                 }
                 let leases = self.parts.ledger.leases(coupon).await?;
                 self.settle_old(&leases).await?;
@@ -164,13 +221,33 @@ impl Keeper {
             self.close_in_ledger(coupon, lease.number).await?;
         }
         self.closing.retain(|(held, _), _| *held != coupon);
+        let lowers = self
+            .clearing
+            .get(&coupon)
+            .is_some_and(|clearing| matches!(clearing.purpose, Purpose::Lower { .. }));
+        let elsewhere = self.open_elsewhere(&leases);
+        if lowers && !elsewhere.is_empty() {
+            // The total can be settled when nothing is leased in any lane.
+            self.ask_back(&elsewhere, coupon);
+            let again = self.now_ms().saturating_add(self.settings.shard_wait_ms);
+            if let Some(clearing) = self.clearing.get_mut(&coupon) {
+                clearing.not_before_ms = again;
+            }
+            return Ok(());
+        }
         self.finish(coupon).await
+    }
+
+    /// Whether what this lane has of a coupon is to be given back: not where the ledger itself has
+    /// something that whoever asked can lease, unless a lowering waits.
+    async fn is_given(&self, coupon: CouponId) -> Result<bool, Trouble> {
+        let stock = self.parts.ledger.stock(coupon).await?;
+        Ok(stock.target.is_some() || stock.unleased() == Some(0))
     }
 
     fn open_now<'a>(&self, leases: &'a [Lease]) -> impl Iterator<Item = &'a Lease> + use<'a> {
         let epoch = self.fence.epoch;
-        leases
-            .iter()
+        self.own(leases)
             .filter(move |lease| lease.state == LeaseState::Open && lease.epoch == epoch)
     }
 
@@ -194,13 +271,27 @@ impl Keeper {
             }
             Some(Purpose::Retain) => {
                 settled(self.parts.store.forget(self.fence, coupon).await?)?;
-                self.parts.ledger.set_retired(coupon, true).await?;
+                if self.is_home(coupon) {
+                    self.parts.ledger.set_retired(coupon, true).await?;
+                }
                 self.clearing.remove(&coupon);
                 self.coupons.remove(&coupon);
                 tracing::info!(lane = %self.lane, %coupon, "the hot state of an ended coupon is gone");
             }
             Some(Purpose::Stop) => {
                 self.clearing.remove(&coupon);
+            }
+            Some(Purpose::Give { askers }) => {
+                for asker in askers.clone() {
+                    self.tell(asker, coupon, ShardWord::Look);
+                }
+                let given = self.clearing.remove(&coupon);
+                if let Some(held) = self.coupons.get_mut(&coupon) {
+                    held.given_back();
+                }
+                if given.is_some_and(|given| given.wanted) {
+                    self.touch(coupon);
+                }
             }
             None => {}
         }

@@ -103,10 +103,22 @@ impl Rate {
 /// The size of the next lease; `None` while the list is full enough.
 ///
 /// `left` tickets are on the list, `ahead` is [`Rate::ahead`], `floor` what is kept ready without a
-/// measured rate, `unleased` what the ledger has (`None` is unlimited). Where little is left, all
-/// of it is taken. Where nothing is left, 1 is asked for: the ledger has the last word.
+/// measured rate, `unleased` what the ledger has (`None` is unlimited), `shards` how many share it.
+/// Where little is left, all of it is taken; of several shards each takes no more than its share of
+/// what is not granted. Where nothing is left, 1 is asked for: the ledger has the last word.
 #[must_use]
-pub fn lease_size(left: u64, ahead: u64, floor: u32, unleased: Option<u64>) -> Option<u32> {
+pub fn lease_size(
+    left: u64,
+    ahead: u64,
+    floor: u32,
+    unleased: Option<u64>,
+    shards: u16,
+) -> Option<u32> {
+    if shards > 1
+        && let Some(rest) = unleased
+    {
+        return shard_lease_size(left, ahead, floor, rest, shards);
+    }
     let fill = ahead.max(u64::from(floor));
     if left >= ahead.max(u64::from(floor).div_ceil(2)) {
         return None;
@@ -118,6 +130,20 @@ pub fn lease_size(left: u64, ahead: u64, floor: u32, unleased: Option<u64>) -> O
         Some(_) | None => want,
     };
     u32::try_from(size).ok()
+}
+
+/// As [`lease_size`], of one of several shards: the fair share bounds what is kept ready, so that the
+/// first to come leaves something for the others. A list with one ticket is full enough only where
+/// that is a fair share.
+fn shard_lease_size(left: u64, ahead: u64, floor: u32, rest: u64, shards: u16) -> Option<u32> {
+    let fair = rest.saturating_add(left).div_ceil(u64::from(shards)).max(1);
+    let enough = ahead.max(u64::from(floor).div_ceil(2)).min(fair);
+    if left >= enough {
+        return None;
+    }
+    let fill = ahead.max(u64::from(floor)).min(fair);
+    let want = fill.saturating_sub(left).min(rest);
+    u32::try_from(want.clamp(1, u64::from(LEASE_TICKETS_MAX))).ok()
 }
 
 /// Whether leases are made for a coupon: published, running, and its window not over.
@@ -140,16 +166,15 @@ pub fn ended_at(coupon: &Coupon, now: Timestamp) -> Option<Timestamp> {
     }
 }
 
-/// Leases that the ledger calls open in this epoch and that are not on the coupon's list: used up,
-/// taken off it, or never installed. They are closed, never installed again.
+/// Of a lane's leases those that the ledger calls open in this epoch and that are not on the
+/// coupon's list: used up, taken off it, or never installed. They are closed, never installed again.
 #[must_use]
-pub fn off_the_list(
-    leases: &[Lease],
+pub fn off_the_list<'a>(
+    leases: impl Iterator<Item = &'a Lease>,
     fence_epoch: u64,
     listed: &[LeaseNumber],
 ) -> Vec<LeaseNumber> {
     leases
-        .iter()
         .filter(|lease| lease.state == LeaseState::Open && lease.epoch.0 == fence_epoch)
         .map(|lease| lease.number)
         .filter(|number| !listed.contains(number))

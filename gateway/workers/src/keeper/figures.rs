@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use metrics::Gauge;
-use sluice_domain::coupon::Lifecycle;
+use sluice_domain::coupon::{Coupon, Lifecycle};
 use sluice_domain::id::{CouponId, Epoch, LaneId};
 use sluice_domain::lease::{Lease, LeaseState, Stock};
 use sluice_hotstate::lane_store::CouponFigures;
@@ -113,19 +113,23 @@ impl Keeper {
     /// while some of it is under way between them.
     pub(super) async fn observe(
         &mut self,
-        coupon: CouponId,
+        stored: &Coupon,
         seen: &CouponFigures,
     ) -> Result<(), Trouble> {
+        let coupon = stored.id;
+        if !self.is_home(coupon) {
+            return Ok(());
+        }
         let known = self.figures.coupons.contains(&coupon);
         if !known && self.figures.coupons.len() >= self.settings.coupon_gauges_max {
             return Ok(());
         }
-        let Some(stored) = self.parts.ledger.coupon(coupon).await? else {
-            return Ok(());
-        };
         if !matches!(stored.lifecycle, Lifecycle::Live | Lifecycle::Paused) {
             return self.stop_showing(coupon);
         }
+        let Some(others) = self.resting_elsewhere(stored).await else {
+            return Ok(());
+        };
         let tail = self.current_facts().await?.tail;
         let stock = self.parts.ledger.stock(coupon).await?;
         let leases = self.parts.ledger.leases(coupon).await?;
@@ -134,11 +138,13 @@ impl Keeper {
         let under_way = self.outbox.handled < tail
             || self.current_facts().await?.tail != tail
             || self.closing.keys().any(|(held, _)| *held == coupon)
-            || again.as_ref() != Some(seen);
+            || again.as_ref() != Some(seen)
+            || self.resting_elsewhere(stored).await.as_ref() != Some(&others);
         if under_way {
             return Ok(());
         }
-        let found = conservation(&stock, &leases, granted, seen);
+        let seen = [std::slice::from_ref(seen), &others].concat();
+        let found = conservation(&stock, &leases, granted, &seen);
         self.figures.coupons.insert(coupon);
         let label = coupon.to_string();
         if let Some(available) = found.available {
@@ -159,6 +165,21 @@ impl Keeper {
         Ok(())
     }
 
+    /// The figures of a coupon's other shards; `None` while one of them does not answer, is not
+    /// ready, or has something in its outbox. Then nothing is shown this time.
+    async fn resting_elsewhere(&self, stored: &Coupon) -> Option<Vec<CouponFigures>> {
+        let mut found = Vec::new();
+        for lane in self.other_lanes(stored) {
+            let facts = self.parts.store.facts(lane).await.ok()??;
+            let figures = self.parts.store.figures(lane, stored.id).await.ok()??;
+            if !figures.ready || facts.mark != Some(facts.tail) {
+                return None;
+            }
+            found.push(figures);
+        }
+        Some(found)
+    }
+
     /// A coupon that is over leaves its place to another. Its gauges stay at 0.
     fn stop_showing(&mut self, coupon: CouponId) -> Result<(), Trouble> {
         if self.figures.coupons.remove(&coupon) {
@@ -174,18 +195,19 @@ impl Keeper {
 ///
 /// Holds once nothing of it waits in the outbox and every open lease is on the list: drift is what is
 /// leased, less what was returned, rows that are not revoked, what is left on the list, what is
-/// quarantined, and revoked rows that no closing has given back yet.
+/// quarantined, and revoked rows that no closing has given back yet. `seen` are the figures of all
+/// its shards.
 #[must_use]
 pub fn conservation(
     stock: &Stock,
     leases: &[Lease],
     granted: u64,
-    seen: &CouponFigures,
+    seen: &[CouponFigures],
 ) -> Conservation {
     let taken = stock.leased.saturating_sub(stock.returned);
     let left: u64 = seen
-        .leases
         .iter()
+        .flat_map(|figures| &figures.leases)
         .map(|(_, next, end)| end.0.saturating_sub(next.0))
         .sum();
     let quarantined: u64 = leases

@@ -29,6 +29,8 @@ pub(super) struct HydrationJob {
     coupon: CouponId,
     attempt: u64,
     restarts: u32,
+    /// Shards of the coupon: only this lane's users are filled in.
+    shards: u16,
     filling: Option<Filling>,
 }
 
@@ -77,6 +79,7 @@ impl Keeper {
                 coupon,
                 attempt: self.next_attempt(),
                 restarts: 0,
+                shards: 1,
                 filling: None,
             });
         }
@@ -125,8 +128,16 @@ impl Keeper {
                     self.settings.hydrate_rows_max,
                 )
                 .await?;
-            if rows.is_empty() {
+            let Some(last) = rows.last().map(|row| row.user) else {
                 return self.hydrate_finish(job.coupon, job.attempt, filling).await;
+            };
+            let lanes = self.parts.ledger.identity().lanes;
+            let is_own =
+                |row: &ClaimRow| lanes.lane_for(job.coupon, job.shards, &row.user) == self.lane;
+            let rows: Vec<ClaimRow> = rows.into_iter().filter(is_own).collect();
+            filling.after = Some(last);
+            if rows.is_empty() {
+                continue;
             }
             let answer = self
                 .parts
@@ -143,12 +154,17 @@ impl Keeper {
 
     /// Settles what older epochs left, then begins with the coupon as the ledger has it after
     /// that.
-    async fn hydrate_begin(&mut self, job: &HydrationJob) -> Result<Slice, Trouble> {
+    async fn hydrate_begin(&mut self, job: &mut HydrationJob) -> Result<Slice, Trouble> {
         let leases = self.parts.ledger.leases(job.coupon).await?;
         self.settle_old(&leases).await?;
         let Some(published) = self.published(job.coupon).await? else {
             return Ok(Slice::Leave);
         };
+        let lanes = self.parts.ledger.identity().lanes;
+        if !lanes.keeps(self.lane, job.coupon, published.shards) {
+            return Ok(Slice::Leave);
+        }
+        job.shards = published.shards;
         let begin = HydrateBegin {
             published: Arc::new(published),
             last_lease: leases.last().map(|lease| lease.number).unwrap_or_default(),
@@ -192,7 +208,7 @@ impl Keeper {
         let grace_until = self.epoch_began.plus_millis(millis(self.settings.grace_ms));
         let epoch = self.fence.epoch;
         let mut came_back = false;
-        for lease in leases.iter().filter(|lease| lease.epoch < epoch) {
+        for lease in self.own(leases).filter(|lease| lease.epoch < epoch) {
             match decide::old_lease(lease, self.lane_time, grace_until) {
                 OldLease::Leave => {}
                 OldLease::Close => {
@@ -229,10 +245,12 @@ impl Keeper {
 
 impl Filling {
     fn count(&mut self, rows: &[ClaimRow]) {
+        let mut last = None;
         for row in rows {
-            if self.after != Some(row.user) {
+            // All rows of a user are on one page.
+            if last != Some(row.user) {
                 self.users += 1;
-                self.after = Some(row.user);
+                last = Some(row.user);
             }
             self.devices.extend(row.device);
             self.addresses.extend(row.address);

@@ -30,6 +30,8 @@ pub(super) struct Held {
     pub(super) is_final: Option<bool>,
     /// Leases not used up, as installed by this keeper or read from the list.
     ends: Vec<(LeaseNumber, sluice_domain::id::Ticket)>,
+    /// When the last lease was put on the list, by the own clock.
+    pub(super) listed_at_ms: u64,
 }
 
 impl Keeper {
@@ -50,7 +52,7 @@ impl Keeper {
 
     /// Brings one coupon to where it should be, or starts what brings it there.
     pub(super) async fn tend(&mut self, coupon: CouponId) -> Result<(), Trouble> {
-        if self.stopping || self.clearing.contains_key(&coupon) {
+        if self.stopping || self.is_clearing(coupon) {
             return Ok(());
         }
         let figures = self.parts.store.figures(self.lane, coupon).await?;
@@ -61,6 +63,9 @@ impl Keeper {
         let Some(stored) = self.parts.ledger.coupon(coupon).await? else {
             return Ok(());
         };
+        if !self.keeps(&stored) {
+            return Ok(());
+        }
         let floor = self.settings.lease_floor;
         let held = self
             .coupons
@@ -76,8 +81,13 @@ impl Keeper {
         }
         let stock = self.parts.ledger.stock(coupon).await?;
         if let Some(target) = stock.target {
-            // A lowering that an earlier keeper did not finish.
-            self.resume_lowering(coupon, target);
+            if self.is_home(coupon) {
+                // A lowering that an earlier keeper did not finish.
+                self.resume_lowering(coupon, target);
+            } else if !figures.leases.is_empty() {
+                // It waits for the leases of all lanes.
+                self.give_back(coupon, None);
+            }
             return Ok(());
         }
         self.fill(&stored, &figures, stock.unleased()).await
@@ -103,11 +113,12 @@ impl Keeper {
             };
             let left = if told_final { 0 } else { held.left };
             let ahead = held.rate.ahead(now);
-            let Some(want) = decide::lease_size(left, ahead, held.floor, unleased) else {
+            let shards = stored.spec.shards;
+            let Some(want) = decide::lease_size(left, ahead, held.floor, unleased, shards) else {
                 return Ok(());
             };
             if unleased == Some(0) {
-                return self.say_final(coupon, figures).await;
+                return self.say_final(stored, figures).await;
             }
             let opened = self
                 .parts
@@ -116,7 +127,7 @@ impl Keeper {
                 .await?;
             let (lease, seq) = match opened {
                 LeaseOpened::Opened(lease, seq) => (lease, seq),
-                LeaseOpened::NothingLeft(_) => return self.say_final(coupon, figures).await,
+                LeaseOpened::NothingLeft(_) => return self.say_final(stored, figures).await,
                 LeaseOpened::Deposed => return Err(Trouble::Lost),
             };
             self.hear_seq(seq);
@@ -133,7 +144,7 @@ impl Keeper {
             self.closing.remove(&(coupon, lease.number));
             told_final = false;
             if let Some(held) = self.coupons.get_mut(&coupon) {
-                held.listed(&lease);
+                held.listed(&lease, now);
             }
         }
         self.touch(coupon);
@@ -186,17 +197,15 @@ impl Keeper {
 
     /// Tells hot state that the ledger has nothing more, once no lease is under way that could
     /// still give something back.
-    async fn say_final(
-        &mut self,
-        coupon: CouponId,
-        figures: &CouponFigures,
-    ) -> Result<(), Trouble> {
+    async fn say_final(&mut self, stored: &Coupon, figures: &CouponFigures) -> Result<(), Trouble> {
+        let coupon = stored.id;
+        let before = self.parts.ledger.stock(coupon).await?;
         let leases = self.parts.ledger.leases(coupon).await?;
         let listed: Vec<LeaseNumber> = match self.coupons.get(&coupon) {
             Some(held) => held.ends.iter().map(|(lease, _)| *lease).collect(),
             None => figures.leases.iter().map(|(lease, ..)| *lease).collect(),
         };
-        for lease in decide::off_the_list(&leases, self.fence.epoch.0, &listed) {
+        for lease in decide::off_the_list(self.own(&leases), self.fence.epoch.0, &listed) {
             self.closing
                 .entry((coupon, lease))
                 .or_insert(Closing::Retire);
@@ -204,6 +213,18 @@ impl Keeper {
         if self.closing.keys().any(|(held, _)| *held == coupon) {
             // Each close looks at the coupon again.
             return Ok(());
+        }
+        if stored.spec.shards > 1 {
+            let was_final = figures.is_final;
+            if self.waits_for_shards(stored, &leases, was_final).await? {
+                return Ok(());
+            }
+            // Another lane may have closed or made a lease since the stock was read.
+            let after = self.parts.ledger.stock(coupon).await?;
+            if after != before || after.unleased() != Some(0) {
+                self.touch(coupon);
+                return Ok(());
+            }
         }
         let more_may_come = leases
             .iter()
@@ -246,7 +267,7 @@ impl Keeper {
                     .entry((batch.coupon, batch.lease))
                     .or_insert(Closing::Retire);
             }
-            let short = decide::lease_size(held.left, held.rate.ahead(now), held.floor, None);
+            let short = decide::lease_size(held.left, held.rate.ahead(now), held.floor, None, 1);
             if short.is_some() && held.is_final.is_none() {
                 self.touch(batch.coupon);
             }
@@ -257,8 +278,8 @@ impl Keeper {
     /// ledger says that it was ready once: then it is a loss.
     async fn want_hydration(&mut self, coupon: CouponId) -> Result<(), Trouble> {
         let leases = self.parts.ledger.leases(coupon).await?;
-        let was_ready = leases
-            .iter()
+        let was_ready = self
+            .own(&leases)
             .any(|lease| lease.epoch == self.fence.epoch && lease.state != LeaseState::Closed);
         if was_ready {
             return Err(Trouble::Recover(Cause::Loss));
@@ -278,6 +299,7 @@ impl Held {
             floor,
             is_final: None,
             ends: Vec::new(),
+            listed_at_ms: 0,
         }
     }
 
@@ -301,7 +323,14 @@ impl Held {
         }
     }
 
-    fn listed(&mut self, lease: &Lease) {
+    /// Nothing is on the list any more.
+    pub(super) fn given_back(&mut self) {
+        self.left = 0;
+        self.ends.clear();
+    }
+
+    fn listed(&mut self, lease: &Lease, now_ms: u64) {
+        self.listed_at_ms = now_ms;
         self.left = self.left.saturating_add(u64::from(lease.size));
         self.ends.push((lease.number, lease.end()));
         self.is_final = None;

@@ -190,10 +190,10 @@ impl Keeper {
     async fn release(&mut self, coupon: CouponId) -> Result<u64, Trouble> {
         let leases = self.parts.ledger.leases(coupon).await?;
         let mut units = 0;
-        for lease in leases {
+        for lease in self.own(&leases) {
             if lease.state == LeaseState::Quarantined {
                 self.close_in_ledger(coupon, lease.number).await?;
-                units += decide::unused(&lease);
+                units += decide::unused(lease);
             }
         }
         tracing::warn!(lane = %self.lane, %coupon, units, "an operator ended a quarantine");

@@ -109,23 +109,36 @@ impl Keeper {
         };
         let leases = self.parts.ledger.leases(coupon).await?;
         self.settle_old(&leases).await?;
+        if !self.keeps(&stored) {
+            return Ok(());
+        }
         let over = decide::ended_at(&stored, self.lane_time);
         if over.is_some_and(|end| {
             self.lane_time.millis_since(end) > millis(self.settings.retention_ms)
         }) {
-            self.begin_retention(coupon);
+            // The home lane is the last: with it the coupon counts as retired everywhere.
+            if !self.is_home(coupon) || !self.is_held_elsewhere(&stored).await {
+                self.begin_retention(coupon);
+            }
             return Ok(());
         }
         let figures = self.parts.store.figures(self.lane, coupon).await?;
         if let Some(figures) = figures.filter(|figures| figures.ready) {
             let listed: Vec<LeaseNumber> =
                 figures.leases.iter().map(|(lease, ..)| *lease).collect();
-            for lease in decide::off_the_list(&leases, self.fence.epoch.0, &listed) {
+            for lease in decide::off_the_list(self.own(&leases), self.fence.epoch.0, &listed) {
                 self.closing
                     .entry((coupon, lease))
                     .or_insert(Closing::Retire);
             }
-            self.observe(coupon, &figures).await?;
+            self.observe(&stored, &figures).await?;
+            if !figures.leases.is_empty() {
+                self.give_where_others_are_dry(&stored).await?;
+            }
+            if self.clearing.contains_key(&coupon) {
+                // It is given away: nobody here has asked for it.
+                return Ok(());
+            }
         }
         self.tend(coupon).await
     }

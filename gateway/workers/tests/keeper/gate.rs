@@ -167,6 +167,7 @@ gated! {
     fn install(lane: LaneId, epoch: Epoch, published: &Published) -> Installed;
     fn install_lease(fence: LaneFence, lease: LeaseInstall) -> Fenced<LeaseInstalled>;
     fn set_final(fence: LaneFence, coupon: CouponId, more_may_come: bool) -> Fenced<()>;
+    fn clear_final(fence: LaneFence, coupon: CouponId) -> Fenced<()>;
     fn retire(fence: LaneFence, retire: Retire) -> Fenced<Retired>;
     fn hydrate_begin(fence: LaneFence, begin: &HydrateBegin, attempt: u64) -> Fenced<Hydration>;
     fn hydrate_claims(fence: LaneFence, coupon: CouponId, attempt: u64, rows: &[ClaimRow]) -> Fenced<Hydration>;

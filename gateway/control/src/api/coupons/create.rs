@@ -11,7 +11,7 @@ use sluice_domain::time::Timestamp;
 use sluice_domain::{change, input};
 use sluice_ledger::coupons::CouponWrite;
 
-use super::{answer, document};
+use super::{answer, document, shards_fit};
 use crate::api::body::{RawBody, located, not_accepted};
 use crate::api::call::Call;
 use crate::app::App;
@@ -28,6 +28,7 @@ pub(crate) async fn create_coupon(
     RawBody(bytes): RawBody,
 ) -> Answer<Response> {
     let spec = input::coupon(&bytes).map_err(not_accepted)?;
+    shards_fit(&app, &spec)?;
     store(&app, &call, "coupon.create", move |id, number, now| {
         change::create(id, number, spec.clone(), now)
     })

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use sluice_domain::{change as rules, input};
 
-use super::{change, not_changed};
+use super::{change, not_changed, shards_fit};
 use crate::api::body::{RawBody, not_accepted};
 use crate::api::call::Call;
 use crate::app::App;
@@ -28,6 +28,7 @@ pub(crate) async fn edit_coupon(
     call.if_match.require()?;
     change(&app, &call, &id, "coupon.edit", |coupon, now| {
         let spec = input::patch(coupon, &bytes).map_err(not_accepted)?;
+        shards_fit(&app, &spec)?;
         rules::edit(coupon, spec, now).map_err(|errors| not_changed(coupon, now, &errors))
     })
     .await

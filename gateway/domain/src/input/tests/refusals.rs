@@ -94,7 +94,7 @@ pub(super) fn of_limits_and_times() -> Vec<Refusal> {
         ("/validity", json!({"type": "fixed", "starts_at": "2026-12-01T00:00:00Z", "ends_at": "2026-11-01T00:00:00Z"}), "/validity/ends_at", "is not after starts_at"),
         ("/validity", json!({"type": "fixed", "starts_at": "2026-10-01T00:00:00Z", "ends_at": "2026-11-01T00:00:00Z"}), "/validity", "ends before the first claim"),
         ("/durability", json!("soft"), "/durability", "is not known; use \"ledger\" or \"hot\""),
-        ("/shards", json!(2), "/shards", "is above 1, which is not available yet"),
+        ("/shards", json!(65), "/shards", "is 65; a whole number from 1 to 64"),
         ("/shards", json!(0), "/shards", "is 0"),
         ("/template", json!("../x"), "/template", "is not a name"),
         ("/colour", json!(1), "/colour", "is not a known field; the fields are name, description"),

@@ -120,6 +120,29 @@ pub(super) async fn sold_out_needs_final_and_restock_opens_late<H: Harness>(harn
     granted(stage.answer(ask(2)).await);
 }
 
+pub(super) async fn final_is_taken_back_as_late_as_stock_comes<H: Harness>(harness: &H) {
+    let stage = Stage::set(harness, limits(1, None, None)).await;
+    stage.clear_final().await;
+    assert_eq!(stage.answer(ask(1)).await, ClaimAnswer::NeedLease);
+    stage.set_final().await;
+    assert!(matches!(
+        stage.answer(ask(1)).await,
+        ClaimAnswer::SoldOut(_)
+    ));
+    stage.pass(2_000);
+    stage.clear_final().await;
+    let opens_at = BEGIN.plus_millis(3_200);
+    let soon = ClaimAnswer::OpensSoon { opens_at };
+    assert_eq!(stage.answer(ask(1)).await, soon);
+    // Once is enough: a repeat does not put it off.
+    stage.pass(3_000);
+    stage.clear_final().await;
+    stage.pass(3_200);
+    assert_eq!(stage.answer(ask(1)).await, ClaimAnswer::NeedLease);
+    let figures = stage.store().figures(LANE, COUPON).await.unwrap().unwrap();
+    assert_eq!((figures.is_final, figures.stock_seq), (false, StockSeq(1)));
+}
+
 pub(super) async fn a_full_outbox_grants_nothing_and_repeats_go_on<H: Harness>(harness: &H) {
     let stage = Stage::set(harness, limits(1, None, None)).await;
     stage.lease(1, 1, 100).await;

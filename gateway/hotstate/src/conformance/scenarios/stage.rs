@@ -131,6 +131,10 @@ impl<'a, H: Harness> Stage<'a, H> {
         done(self.store().set_final(self.fence, COUPON, false).await);
     }
 
+    pub(super) async fn clear_final(&self) {
+        done(self.store().clear_final(self.fence, COUPON).await);
+    }
+
     pub(super) async fn facts(&self) -> LaneFacts {
         self.store().facts(LANE).await.unwrap().unwrap()
     }

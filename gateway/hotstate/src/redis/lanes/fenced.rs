@@ -57,8 +57,8 @@ impl RedisHotState {
         call: Call<'_>,
         fence: LaneFence,
     ) -> Result<Fenced<Reply>, StoreError> {
-        let link = self.keeper_link(fence.lane);
-        match call.run(link, fence.lane, fence.epoch).await {
+        let way = self.keeper_way(fence.lane);
+        match call.run(way, fence.lane, fence.epoch).await {
             Ok(reply) => fenced(reply),
             // A replica refuses before the prologue can.
             Err(StoreError::LaneNotReady { reason, .. }) => Ok(Fenced::NotReady(reason)),
@@ -91,7 +91,7 @@ impl RedisHotState {
         // The lane may move on between the answer that names its epoch and the next call; not often.
         for _attempt in 0..4 {
             let mut reply = build(EpochKeys::new(lane, epoch), epoch)
-                .run(self.keeper_link(lane), lane, epoch)
+                .run(self.keeper_way(lane), lane, epoch)
                 .await?;
             if reply.code != Code::Epoch {
                 return Ok(reply);

@@ -37,7 +37,7 @@ impl RedisHotState {
                 ..Sweep::default()
             };
         }
-        let link = self.keeper_link(lane);
+        let way = self.keeper_way(lane);
         // The braces of the hash tag mean nothing to a pattern.
         let pattern = format!("{}*", EpochKeys::new(lane, ended).prefix());
         let mut unlinked = 0;
@@ -48,7 +48,7 @@ impl RedisHotState {
                 .arg(&pattern)
                 .arg("COUNT")
                 .arg(SWEEP_SCAN);
-            let mut page = array(link.send(&scan).await?)?.into_iter();
+            let mut page = array(way.send(&scan).await?)?.into_iter();
             let (Some(cursor), Some(keys)) = (page.next(), page.next()) else {
                 return Err(nonsense("a scan has no cursor"));
             };
@@ -78,7 +78,7 @@ impl RedisHotState {
             .key(&key::lane(lane))
             .key(key)
             .arg(ended.0)
-            .run(self.keeper_link(lane), lane, ended)
+            .run(self.keeper_way(lane), lane, ended)
             .await?
             .ready(lane, ended)?;
         match reply.code {

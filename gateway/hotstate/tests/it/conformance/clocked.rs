@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use sluice_domain::id::CouponId;
+use sluice_domain::id::{CouponId, Epoch, LaneId};
 use sluice_domain::lane::LaneCount;
 use sluice_domain::time::Timestamp;
 use sluice_hotstate::conformance::{Fault, Harness, OUTBOX_CAP};
@@ -147,31 +147,33 @@ impl Harness for RedisHarness {
                 self.send(&["REPLICAOF", "NO", "ONE"]).await;
             }
             Fault::Lose { lane, epoch, key } => {
-                let of = |kind: char, coupon: CouponId| {
-                    format!("{{l{:02}}}:{epoch}:{kind}:{coupon}", lane.0)
-                };
-                let named = |name: &str| format!("{{l{:02}}}:{epoch}:{name}", lane.0);
-                let key = match key {
-                    ModelKey::Lane => format!("{{l{:02}}}:lane", lane.0),
-                    ModelKey::Outbox => named("out"),
-                    ModelKey::Mark => named("mark"),
-                    ModelKey::Refused => named("refused"),
-                    ModelKey::Known => named("known"),
-                    ModelKey::Hydrated => named("hydrated"),
-                    ModelKey::Coupon(coupon) => of('c', coupon),
-                    ModelKey::Definition(coupon) => of('d', coupon),
-                    ModelKey::Users(coupon) => of('u', coupon),
-                    ModelKey::Devices(coupon) => of('v', coupon),
-                    ModelKey::Addresses(coupon) => of('i', coupon),
-                };
-                self.send(&["UNLINK", &key]).await;
+                self.send(&["UNLINK", &key_name(lane, epoch, key)]).await;
             }
         }
     }
 }
 
+/// What Redis calls a key.
+pub(super) fn key_name(lane: LaneId, epoch: Epoch, key: ModelKey) -> String {
+    let of = |kind: char, coupon: CouponId| format!("{{l{:02}}}:{epoch}:{kind}:{coupon}", lane.0);
+    let named = |name: &str| format!("{{l{:02}}}:{epoch}:{name}", lane.0);
+    match key {
+        ModelKey::Lane => format!("{{l{:02}}}:lane", lane.0),
+        ModelKey::Outbox => named("out"),
+        ModelKey::Mark => named("mark"),
+        ModelKey::Refused => named("refused"),
+        ModelKey::Known => named("known"),
+        ModelKey::Hydrated => named("hydrated"),
+        ModelKey::Coupon(coupon) => of('c', coupon),
+        ModelKey::Definition(coupon) => of('d', coupon),
+        ModelKey::Users(coupon) => of('u', coupon),
+        ModelKey::Devices(coupon) => of('v', coupon),
+        ModelKey::Addresses(coupon) => of('i', coupon),
+    }
+}
+
 /// Compiles the clock. The workspace needs a C compiler anyway, for SQLite.
-fn compile_clock(dir: &Path) -> std::path::PathBuf {
+pub(super) fn compile_clock(dir: &Path) -> std::path::PathBuf {
     let shim = dir.join("clock.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/conformance/clock.c");
     let status = Command::new("cc")

@@ -126,13 +126,21 @@ impl Settings {
                 "is \"cql\", which is not available yet; use \"sqlite\"",
             ));
         }
-        if self.hotstate.redis_urls.len() > 1 {
+        let urls = &self.hotstate.redis_urls;
+        if urls.len() > 1 && !self.hotstate.cluster {
             return Err(refused(
                 "hotstate.redis_urls",
-                "has more than one entry; several Redis servers are not available yet",
+                "has more than one entry; several are nodes of one Redis Cluster, which \
+                 hotstate.cluster = true says",
             ));
         }
-        for url in &self.hotstate.redis_urls {
+        if self.hotstate.cluster && urls.iter().any(|url| url.starts_with("unix://")) {
+            return Err(refused(
+                "hotstate.redis_urls",
+                "has a unix socket; the nodes of a Redis Cluster are reached by redis://host:port",
+            ));
+        }
+        for url in urls {
             is_redis_url(url).map_err(|why| refused("hotstate.redis_urls", &why))?;
         }
         if !self.limits.redis_url.is_empty() {

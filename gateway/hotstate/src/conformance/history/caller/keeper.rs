@@ -40,6 +40,9 @@ impl Caller {
                 coupon: self.book(coupon).latest().id,
                 more_may_come,
             },
+            KeeperWord::ClearFinal(coupon) => {
+                Step::ClearFinal(fence, self.book(coupon).latest().id)
+            }
             KeeperWord::Retire(coupon, only, raise) => {
                 Step::Retire(fence, self.book(coupon).retire(only, raise, seq))
             }
