@@ -41,7 +41,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// Saves definitions and puts them in force.
-pub(crate) struct Publisher {
+pub struct Publisher {
     ledger: Arc<dyn Ledger>,
     lanes_store: Arc<dyn LaneStore>,
     gateways: Arc<dyn Gateways>,
@@ -53,7 +53,7 @@ pub(crate) struct Publisher {
 
 /// What saving a changed coupon ended in.
 #[derive(Debug)]
-pub(crate) enum Saved {
+pub enum Saved {
     /// In the ledger and, where it is published, in force in its lane.
     InForce,
     /// Another change came first; nothing was written.
@@ -81,7 +81,9 @@ pub(crate) enum Behind {
 }
 
 impl Publisher {
-    pub(crate) fn new(
+    /// A publisher on these stores; nothing is written before a coupon is saved.
+    #[must_use]
+    pub fn new(
         ledger: Arc<dyn Ledger>,
         lanes_store: Arc<dyn LaneStore>,
         gateways: Arc<dyn Gateways>,
@@ -104,7 +106,7 @@ impl Publisher {
     ///
     /// # Errors
     /// 503 `unknown` where the change is saved and not in force yet, or may be saved.
-    pub(crate) async fn save(
+    pub async fn save(
         &self,
         seen: Revision,
         coupon: &Coupon,
@@ -134,7 +136,7 @@ impl Publisher {
     ///
     /// # Errors
     /// 503 `unknown`, naming the lane, where it is not in force by then; it goes on behind.
-    pub(crate) async fn put_in_force(&self, coupon: &Coupon) -> Answer<()> {
+    pub async fn put_in_force(&self, coupon: &Coupon) -> Answer<()> {
         let deadline = Instant::now() + self.settings.publish_deadline;
         let mut pause = PAUSE_MIN;
         loop {

@@ -40,6 +40,12 @@ impl Tally {
         self.lock().lane_samples.push(sample);
     }
 
+    /// What was recorded of claims so far.
+    #[must_use]
+    pub fn history(&self) -> History {
+        self.lock().clone()
+    }
+
     /// All of it: of claims, and of the checkout.
     #[must_use]
     pub fn into_history(self) -> (History, Vec<CheckoutAttempt>) {

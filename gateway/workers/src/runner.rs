@@ -50,7 +50,9 @@ async fn run(mut keeper: Keeper, lane: LaneId, mailbox: Arc<Mailbox>, clock: Arc
         match next {
             Next::Now => tokio::task::yield_now().await,
             Next::After(millis) => {
+                // In this order, not at random: a run can be repeated.
                 tokio::select! {
+                    biased;
                     () = mailbox.something() => {}
                     () = tokio::time::sleep(Duration::from_millis(millis)) => {}
                 }

@@ -7,6 +7,7 @@ use sluice_domain::id::{ClaimId, CouponId, Epoch, LaneId, LeaseNumber, Ticket, U
 use sluice_domain::lane::LaneFence;
 use sluice_domain::lease::LeaseState;
 
+use super::flaw::Flaw;
 use super::{ModelLedger, State};
 use crate::LedgerError;
 use crate::claims::{
@@ -53,8 +54,8 @@ impl State {
             if holder == Some(claim_id) {
                 continue;
             }
-            let elsewhere =
-                self.tickets.contains_key(&claim_id) || staged.tickets.contains_key(&claim_id);
+            let elsewhere = !self.has(Flaw::ClaimTwice)
+                && (self.tickets.contains_key(&claim_id) || staged.tickets.contains_key(&claim_id));
             if holder.is_none() && elsewhere {
                 holder = Some(claim_id);
             }
