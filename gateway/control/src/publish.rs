@@ -184,7 +184,12 @@ impl Publisher {
         match answer {
             Installed::Applied | Installed::Older { .. } => Ok(()),
             Installed::Epoch(_) => Err(Behind::EpochMoved),
-            Installed::NotReady(why) => Err(Behind::NotReady(why)),
+            Installed::NotReady(why) => {
+                if why.is_loss() {
+                    self.lane_operator.lost(lane, epoch, why);
+                }
+                Err(Behind::NotReady(why))
+            }
         }
     }
 

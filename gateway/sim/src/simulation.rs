@@ -23,6 +23,7 @@
 //!
 //! A [`Mutation`] breaks the system in one place; the checks have to notice.
 
+mod buyer;
 mod count;
 mod dice;
 mod faults;
@@ -49,6 +50,7 @@ use sluice_ledger::ModelLedger;
 use tokio::runtime::Builder;
 
 pub use self::count::EXPECTED;
+use self::buyer::Buyer;
 use self::dice::Dice;
 use self::faults::Gremlin;
 use self::link::{Net, Weather};
@@ -170,6 +172,14 @@ async fn storm(world: &Arc<World>, dice: &mut Dice) {
         );
         let requests = u32::try_from(dice.between(2, REQUESTS_MAX)).unwrap_or(1);
         drop(tokio::spawn(in_turn(number, visitor.visit(requests))));
+    }
+    for number in 0..dice.below(4) {
+        let buyer = Buyer {
+            world: Arc::clone(world),
+            number,
+            dice: dice.fork(),
+        };
+        drop(tokio::spawn(buyer.buy()));
     }
     let operator = Operator {
         world: Arc::clone(world),

@@ -27,6 +27,8 @@ pub(crate) struct Keeper {
     clock: ModelClock,
     /// Coupons it was told of.
     pub changed: Mutex<Vec<CouponId>>,
+    /// Losses it was told of.
+    pub lost: Mutex<Vec<(LaneId, Epoch, NotReady)>>,
 }
 
 impl Keeper {
@@ -36,6 +38,7 @@ impl Keeper {
             hot,
             clock,
             changed: Mutex::new(Vec::new()),
+            lost: Mutex::new(Vec::new()),
         }
     }
 

@@ -77,4 +77,12 @@ pub const EXPECTED: &[&str] = &[
     "lane: set aside",
     "lane: quarantined",
     "lane: retired",
+    "checkout: orders",
+    "checkout: confirmed",
+    "checkout: refunds",
+    "checkout: ran out",
+    "checkout: taken",
+    "checkout: over budget",
+    "checkout: over uses",
+    "checkout: too late",
 ];

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt as _;
 use sluice_domain::claim::{Durability, Grant, GrantBatch};
+use sluice_domain::coupon::Lifecycle;
 use sluice_domain::id::{EntryNumber, Epoch, LaneId, UserId};
 use sluice_domain::invariant::history::{Answer, Attempt};
 use sluice_domain::lane::LaneFence;
@@ -313,6 +314,9 @@ impl Gremlin {
         let figures = server.figures(lane, offer.coupon).now_or_never()?.ok()??;
         let (lease, ticket, _end) = *figures.leases.first()?;
         let coupon = ledger.coupon(offer.coupon).now_or_never()?.ok()??;
+        if coupon.lifecycle != Lifecycle::Live || figures.revision != coupon.revision {
+            return None;
+        }
         let row = ledger.lane(lane).now_or_never()?.ok()?;
         let user = super::shopper::user('t', self.dice.below(1_000))?;
         let claim_id = self.world.keys.single_claim_id(offer.coupon, &user);
@@ -383,7 +387,6 @@ pub(super) async fn accept_ledger(world: &World) {
     for process in world.alive() {
         for status in process.handle.status() {
             if status.phase == PhaseName::Halted {
-                world.net.counts.add("lane: halted");
                 let accepting = process.handle.accept_ledger(status.lane);
                 let accepted = process.living(accepting).await;
                 world.tell("the operator accepts the ledger", 0, || {

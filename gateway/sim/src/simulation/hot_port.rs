@@ -95,6 +95,14 @@ impl HotPort {
         .await
     }
 
+    /// What a keeper sees of the lane.
+    fn seen(&self, facts: LaneFacts) -> LaneFacts {
+        if self.mutation == Some(Mutation::SeqUnchecked) {
+            return LaneFacts { seq: 0, ..facts };
+        }
+        facts
+    }
+
     fn remembered(&self, coupon: CouponId) -> Option<SoldOutProof> {
         let sold_out = self.sold_out.lock().unwrap_or_else(PoisonError::into_inner);
         let known = sold_out.iter().find(|(of, _proof)| *of == coupon);
@@ -204,6 +212,23 @@ macro_rules! scripts {
                 .await
             }
 
+            async fn facts(&self, lane: LaneId) -> Result<Option<LaneFacts>, StoreError> {
+                let facts = self.script("facts", move |hot| at_once(hot.facts(lane))).await?;
+                Ok(facts.map(|facts| self.seen(facts)))
+            }
+
+            async fn fence(
+                &self,
+                fence: LaneFence,
+                ledger: LedgerId,
+            ) -> Result<Fenced<FencedOff>, StoreError> {
+                let fenced = self.script("fence", move |hot| at_once(hot.fence(fence, ledger))).await?;
+                Ok(match fenced {
+                    Fenced::Done(FencedOff { facts }) => Fenced::Done(FencedOff { facts: self.seen(facts) }),
+                    other => other,
+                })
+            }
+
             async fn sweep_epoch(&self, lane: LaneId, ended: Epoch) -> Result<bool, StoreError> {
                 self.trimming("sweep_epoch", (lane, ended), move |hot| {
                     at_once(hot.sweep_epoch(lane, ended))
@@ -269,10 +294,8 @@ macro_rules! scripts {
 }
 
 scripts! {
-    fn facts(lane: LaneId) -> Option<LaneFacts>;
     fn take(fence: LaneFence, ledger: LedgerId, until: Timestamp) -> Fenced<LaneFacts>;
     fn renew(fence: LaneFence, until: Timestamp, seq: u64) -> Fenced<LaneFacts>;
-    fn fence(fence: LaneFence, ledger: LedgerId) -> Fenced<FencedOff>;
     fn halt(fence: LaneFence) -> Fenced<()>;
     fn read_outbox(lane: LaneId, epoch: Epoch, after: EntryNumber, count: usize) -> Vec<OutboxEntry>;
     fn refuse(fence: LaneFence, refusal: Refusal) -> Fenced<()>;

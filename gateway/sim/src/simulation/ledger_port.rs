@@ -88,6 +88,9 @@ impl LedgerPort {
         let net = Arc::clone(&self.link.net);
         self.ask(what, move |ledger| {
             let answer = run(ledger);
+            if let Some(counted) = counted(what) {
+                net.counts.add(counted);
+            }
             net.watch.after_write(ledger);
             answer
         })
@@ -133,6 +136,18 @@ pub(super) fn at_once<T>(answer: Option<Result<T, LedgerError>>) -> Result<T, Le
             reason: "the model waits".to_owned(),
         })
     })
+}
+
+/// Under which name a write is counted.
+fn counted(what: &str) -> Option<&'static str> {
+    match what {
+        "raise_epoch" => Some("lane: recovered"),
+        "take_lane" => Some("lane: taken over"),
+        "quarantine_lease" => Some("lane: quarantined"),
+        "set_retired" => Some("lane: retired"),
+        "halt_lane" => Some("lane: halted"),
+        _uncounted => None,
+    }
 }
 
 /// Methods that only pass on what they were given; what is borrowed is kept first.

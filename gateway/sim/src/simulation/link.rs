@@ -85,8 +85,8 @@ enum Fate {
     AnswerLost,
     /// It arrives after so long.
     Late(u64),
-    /// It arrives once more after so long; the second answer counts where true.
-    Twice(u64, bool),
+    /// Its first answer is lost, so it is sent once more after so long, and that answer counts.
+    Twice(u64),
     /// The process dies: before it is carried out where true.
     Deadly(bool),
 }
@@ -156,8 +156,8 @@ impl Net {
             return Fate::Late(dice.between(20, most));
         }
         if side == Side::Hot && falls(weather.twice) {
-            let later = if dice.chance(500) { 5 } else { 1_500 };
-            return Fate::Twice(dice.between(1, later + 1), later == 5 && dice.chance(500));
+            let later = if dice.chance(700) { 8 } else { 1_500 };
+            return Fate::Twice(dice.between(1, later));
         }
         if falls(weather.deadly) {
             return Fate::Deadly(dice.chance(500));
@@ -276,16 +276,11 @@ impl Link {
                 let late = send(millis, move || step(" (late)"));
                 self.wait_for(side, late, silence).await
             }
-            Fate::Twice(millis, second_counts) => {
-                self.note(side, ["arrives twice", "call: hot state, twice", "call: hot state, twice"], what);
-                let first = step("");
+            Fate::Twice(millis) => {
+                self.note(side, ["is sent twice", "call: hot state, twice", "call: hot state, twice"], what);
+                drop(step(" (answer lost)"));
                 let second = send(millis, move || step(" (again)"));
-                if second_counts {
-                    drop(first);
-                    self.wait_for(side, second, silence).await
-                } else {
-                    first
-                }
+                self.wait_for(side, second, silence).await
             }
             Fate::Deadly(before) => self.end_at(what, before, step).await,
         };

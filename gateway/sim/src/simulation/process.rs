@@ -136,7 +136,8 @@ impl Process {
         let mut tasks = JoinSet::new();
         let retries = Arc::clone(&publisher);
         tasks.spawn(async move { retries.run_retries(stopped).await });
-        let sweeping = hold_sweeper::run(checkout.clone(), Arc::clone(&clock) as _, SWEEP_EVERY);
+        // How long a hold lasts is a promise in the machine's time: that of the checkout is right.
+        let sweeping = hold_sweeper::run(checkout.clone(), ProcessClock::new(net.time), SWEEP_EVERY);
         tasks.spawn(sweeping);
         for lane in lanes.iter() {
             let relay = Relay {
@@ -344,6 +345,10 @@ impl Gateways for AllKeepers {
 impl LaneOperator for AllKeepers {
     fn changed(&self, _lane: LaneId, coupon: CouponId) {
         self.each(|process| process.handle.look_at(coupon));
+    }
+
+    fn lost(&self, lane: LaneId, epoch: Epoch, reason: NotReady) {
+        self.each(|process| process.handle.report_loss(lane, epoch, reason));
     }
 
     async fn lower_total(

@@ -96,7 +96,11 @@ impl Visitor {
                 let claiming = process.engine.claim(offer.coupon, &shopper, address, Some(key));
                 let patience = Duration::from_millis(patience_ms.unwrap_or(60_000));
                 let outcome = process.living(timeout(patience, claiming)).await;
-                outcome.and_then(Result::ok).map(answer_of)
+                let outcome = outcome.and_then(Result::ok);
+                if matches!(outcome, Some(ClaimOutcome::Replayed(_))) {
+                    world.net.counts.add("claim: replayed");
+                }
+                outcome.map(answer_of)
             }
         };
         let answered_at = world.now();
@@ -109,6 +113,9 @@ impl Visitor {
         let at = world.net.time.now_ms();
         let words = || format!("coupon {} user {user} key {key:?} at process {number}: {answer:?}", offer.coupon);
         world.net.story.step(at, SHOPPER + self.number, "claims", 0, words);
+        if let Answer::Acknowledged { claim_id, .. } = &answer {
+            locked(&world.won).push((*claim_id, user));
+        }
         if let Answer::Acknowledged { claim_id, .. } | Answer::Pending(claim_id) = &answer {
             self.known.insert(*claim_id, (offer.clone(), user, key.to_owned()));
         }

@@ -9,6 +9,7 @@ use sluice_domain::claim::Durability;
 use sluice_domain::coupon::{ClaimLimits, Lifecycle};
 use sluice_domain::id::{CouponId, UserId};
 use sluice_domain::invariant::Check;
+use sluice_domain::invariant::checkout::CheckoutAnswer;
 use sluice_domain::invariant::history::{
     Answer, Attempt, History, acknowledged_is_durable, epochs_rise, granted_under_current_state,
     hot_is_lost_only_with_hot_state, never_oversold, one_answer_per_key, refused_left_nothing,
@@ -33,6 +34,7 @@ use super::shopper::{Visitor, user};
 use super::time::pause;
 use super::world::{Gone, Offer, World, locked};
 use crate::ledger_facts;
+use crate::storm::{Sale, checkout};
 
 /// How long a world may take to serve again, and to sell what is left: longer than any grace.
 const HEALED_WITHIN_MS: u64 = 60_000;
@@ -228,6 +230,39 @@ pub(super) async fn judge(world: &World, rest: Rest) -> Result<Vec<Check>, Ledge
     }
     checks.extend(world.net.watch.checks());
     checks.push(stores_are_whole(world).await?);
+    checks.extend(judge_checkout(world, &coupons).await?);
+    Ok(checks)
+}
+
+/// The checkout's part: the same checks as in a storm of real processes.
+async fn judge_checkout(world: &World, coupons: &[CouponRows]) -> Result<Vec<Check>, LedgerError> {
+    let set_back_at = *locked(&world.set_back_at);
+    let mut attempts = world.tally.checkouts();
+    for attempt in &mut attempts {
+        if set_back_at.is_some_and(|set_back_at| attempt.answered_at <= set_back_at) {
+            attempt.answer = CheckoutAnswer::Unknown;
+        }
+    }
+    let sales: Vec<Sale> = world.offers().iter().map(Offer::as_sale).collect();
+    let ledger = &*world.net.ledger;
+    let (mut checks, bought) = checkout::judge(ledger, &sales, coupons, &attempts).await?;
+    let counts = [
+        ("checkout: orders", bought.orders),
+        ("checkout: confirmed", bought.confirmed),
+        ("checkout: refunds", bought.refunds),
+        ("checkout: ran out", bought.expired),
+        ("checkout: taken", bought.taken),
+        ("checkout: over budget", bought.over_budget),
+        ("checkout: over uses", bought.over_uses),
+        ("checkout: too late", bought.too_late),
+    ];
+    for (what, count) in counts {
+        (0..count).for_each(|_one| world.net.counts.add(what));
+    }
+    let mut sound = Check::new(9, "no transition contradicts the ledger");
+    let corrupt = locked(&world.corrupt);
+    sound.expect(corrupt.is_empty(), || format!("{:?}", *corrupt));
+    checks.push(sound);
     Ok(checks)
 }
 

@@ -16,6 +16,7 @@ use super::link::Net;
 use super::mutation::Mutation;
 use super::process::Process;
 use super::story::WORLD;
+use crate::storm::Sale;
 use crate::tally::Tally;
 
 /// Ids of servers are so far apart that none is ever given twice.
@@ -32,6 +33,24 @@ pub(super) struct Offer {
     pub(super) budget: Option<MinorUnits>,
     /// Never of class `hot`, and never will be.
     pub(super) always_ledger: bool,
+}
+
+// === impl Offer ===
+
+impl Offer {
+    /// As the checks of the checkout know it.
+    pub(super) const fn as_sale(&self) -> Sale {
+        Sale {
+            coupon: self.coupon,
+            total: 0,
+            per_user: self.per_user,
+            per_device: self.per_device,
+            per_address: None,
+            uses_per_claim: self.uses_per_claim,
+            uses_per_user: self.uses_per_user,
+            budget: self.budget,
+        }
+    }
 }
 
 /// A claim that a look-up said is nowhere.
@@ -51,6 +70,10 @@ pub(super) struct World {
     pub(super) tally: Tally,
     pub(super) offers: Mutex<Vec<Offer>>,
     pub(super) gone: Mutex<Vec<Gone>>,
+    /// Acknowledged claims, which may be used at the checkout.
+    pub(super) won: Mutex<Vec<(ClaimId, UserId)>>,
+    /// What the checkout called corrupt.
+    pub(super) corrupt: Mutex<Vec<String>>,
     /// When the ledger was set back, if it was.
     pub(super) set_back_at: Mutex<Option<Timestamp>>,
     /// Processes that end are not started again.
@@ -85,6 +108,8 @@ impl World {
             tally: Tally::default(),
             offers: Mutex::default(),
             gone: Mutex::default(),
+            won: Mutex::default(),
+            corrupt: Mutex::default(),
             set_back_at: Mutex::default(),
             no_restarts: AtomicBool::new(false),
             calm: AtomicBool::new(false),
