@@ -66,6 +66,8 @@ use self::world::World;
 const STORM_MS: u64 = 8_000;
 /// Processes of a world.
 const PROCESSES: usize = 2;
+/// The number of the shopper who stands for a crowd.
+const RUSH: usize = 30;
 /// Requests of one shopper, at most.
 const REQUESTS_MAX: u64 = 7;
 
@@ -173,13 +175,18 @@ async fn storm(world: &Arc<World>, dice: &mut Dice) {
         let requests = u32::try_from(dice.between(2, REQUESTS_MAX)).unwrap_or(1);
         drop(tokio::spawn(in_turn(number, visitor.visit(requests))));
     }
-    for number in 0..dice.below(4) {
+    let buyers = if dice.chance(400) { 0 } else { dice.between(2, 6) };
+    for number in 0..buyers {
         let buyer = Buyer {
             world: Arc::clone(world),
             number,
             dice: dice.fork(),
         };
         drop(tokio::spawn(buyer.buy()));
+    }
+    if dice.chance(600) {
+        let visitor = Visitor::new(Arc::clone(world), RUSH, dice.fork());
+        drop(tokio::spawn(in_turn(RUSH as u64, visitor.rush())));
     }
     let operator = Operator {
         world: Arc::clone(world),

@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use sluice_claim::port::{ClaimAnswer, ClaimCall, ClaimRequest, ClaimStore, DefinitionAnswer};
+use sluice_claim::port::{
+    ClaimAnswer, ClaimCall, ClaimRequest, ClaimStore, DefinitionAnswer, NotReady,
+};
 use sluice_control::port::{Lowering, OperatorError};
 use sluice_domain::hash::HashKeys;
-use sluice_domain::id::{CouponId, EntryNumber, LaneId, UserId};
+use sluice_domain::id::{CouponId, EntryNumber, Epoch, LaneId, UserId};
 use sluice_domain::lane::LaneFence;
 use sluice_domain::lease::LeaseState;
 use sluice_domain::published::Published;

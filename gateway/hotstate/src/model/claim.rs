@@ -267,7 +267,7 @@ impl Batch {
     /// What holds for every claim of the call that is not a repeat.
     fn closed(&self, call: &ClaimCall) -> Option<ClaimAnswer> {
         let published = &self.hash.published;
-        if call.revision < published.terms_revision && !self.server.has(Flaw::StaleTermsTaken) {
+        if call.revision < published.terms_revision {
             return Some(ClaimAnswer::StaleDefinition);
         }
         if published.lifecycle == Lifecycle::Paused && !self.server.has(Flaw::PauseIgnored) {

@@ -38,7 +38,11 @@ pub(super) fn install(
     }
     let is_open = hash.state == LaneState::Open;
     match keys.current().and_then(|held| held.revision(published.id)) {
-        Some(in_force) if in_force >= published.revision => return Installed::Older { in_force },
+        Some(in_force)
+            if in_force >= published.revision && !server.has(Flaw::OlderRevisionTaken) =>
+        {
+            return Installed::Older { in_force };
+        }
         None if is_open && is_known(keys, published.id) => {
             return Installed::NotReady(NotReady::Loss);
         }

@@ -33,8 +33,8 @@ pub enum Flaw {
     EntryLast,
     /// The ticket is the last of a grant's writes.
     TicketLast,
-    /// A caller with older terms is served.
-    StaleTermsTaken,
+    /// An older revision replaces a newer one.
+    OlderRevisionTaken,
     /// A paused coupon grants.
     PauseIgnored,
     /// The claims that a user holds are not counted.

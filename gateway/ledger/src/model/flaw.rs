@@ -25,8 +25,8 @@ pub enum Flaw {
     PeriodUnchecked,
     /// The uses of a claim are not counted.
     UsesUnchecked,
-    /// A repeated operation is recognised by its id, whatever it asks for.
-    ContentUnchecked,
+    /// A lease takes claims whatever its state.
+    LeaseStateUnchecked,
 }
 
 impl ModelLedger {

@@ -38,6 +38,8 @@ pub const EXPECTED: &[&str] = &[
     "fault: an old primary goes on",
     "fault: a replica is asked",
     "fault: a key is lost",
+    "fault: a key is lost while it is filled",
+    "fault: an old server comes back",
     "fault: an entry is lost",
     "fault: a script breaks off",
     "fault: a ticket is somebody else's",

@@ -61,11 +61,15 @@ pub(super) async fn supervise(
 impl Gremlin {
     /// One fault after the other, until the world is calm.
     pub(super) async fn haunt(mut self, often_ms: u64) {
-        let mut old_ledger = self.dice.chance(90);
+        let mut old_ledger_at = self.dice.chance(90).then(|| self.dice.between(1_000, 4_000));
         loop {
             pause(self.dice.between(60, often_ms)).await;
             if self.world.is_calm() {
                 return;
+            }
+            let now = self.world.net.time.now_ms();
+            if old_ledger_at.take_if(|at| *at <= now).is_some() {
+                self.old_ledger().await;
             }
             match self.dice.below(100) {
                 0..9 => self.kill(),
@@ -84,12 +88,7 @@ impl Gremlin {
                 80..85 => self.lose_key(),
                 85..88 => self.lose_entry(),
                 88..94 => self.tear(),
-                94..97 => self.give_ticket_away(),
-                _rare if old_ledger => {
-                    old_ledger = false;
-                    self.old_ledger().await;
-                }
-                _rare => self.kill(),
+                _rest => self.give_ticket_away(),
             }
         }
     }
@@ -201,20 +200,33 @@ impl Gremlin {
                 process.link.connect_to(&new);
             }
         }
+        // Until here somebody may have been served by the old one.
+        self.world.lose();
         let Some(process) = left_behind else { return };
-        let millis = self.dice.between(200, 3_600);
+        let millis = self.dice.between(200, 5_000);
         self.note("fault: an old primary goes on", || {
             format!("for process {} and {millis} ms", process.link.process)
         });
         if self.dice.chance(600) {
             process.link.cut(Side::Ledger, millis);
         }
+        let comes_back = self.dice.chance(350);
         let world = Arc::clone(&self.world);
         drop(tokio::spawn(async move {
             pause(millis).await;
             world.lose();
-            process.link.connect_to(&world.server());
-            world.tell("the old primary is gone", 1, String::new);
+            if comes_back && !world.is_calm() {
+                world.net.counts.add("fault: an old server comes back");
+                world.tell("the old primary is the primary again", 1, String::new);
+                old.promote(world.next_replid());
+                world.set_server(old);
+                for process in world.alive() {
+                    process.link.connect_to(&world.server());
+                }
+            } else {
+                process.link.connect_to(&world.server());
+                world.tell("the old primary is gone", 1, String::new);
+            }
         }));
     }
 

@@ -19,9 +19,11 @@ use sluice_hotstate::lane_store::{
     LeaseInstalled, OutboxEntry, Refusal, Retire, Retired,
 };
 use sluice_hotstate::model::ModelHotState;
+use sluice_hotstate::model::fault::ModelKey;
 
 use super::link::{Link, Side, Silence};
 use super::mutation::Mutation;
+use super::process::keeper_settings;
 use super::watch::Watch;
 
 /// What a process hears where Redis does not answer.
@@ -130,8 +132,19 @@ impl ClaimStore for HotPort {
                 answers: vec![ClaimAnswer::SoldOut(proof); call.requests.len()],
             });
         }
+        let (net, lane) = (Arc::clone(&self.link.net), call.lane);
         let reply = self
-            .script("claim", move |hot| at_once(hot.decide(call.clone())))
+            .script("claim", move |hot| {
+                let decided = at_once(hot.decide(call.clone()));
+                let grants = |answer: &ClaimAnswer| matches!(answer, ClaimAnswer::Granted(_));
+                if let Ok(reply) = decided.as_ref()
+                    && reply.answers.iter().any(grants)
+                {
+                    let lease_ms = keeper_settings().lane_lease_ms;
+                    net.watch.granted(lane, reply.epoch, net.time.now_ms(), lease_ms);
+                }
+                decided
+            })
             .await?;
         if for_ever {
             self.remember(coupon, &reply);
@@ -286,6 +299,25 @@ macro_rules! scripts {
                 .await
             }
 
+            async fn hydrate_finish(
+                &self,
+                fence: LaneFence,
+                coupon: CouponId,
+                attempt: u64,
+                users: u64,
+                devices: u64,
+                addresses: u64,
+            ) -> Result<Fenced<Hydration>, StoreError> {
+                if self.link.net.loses_key() {
+                    let key = ModelKey::Users(coupon);
+                    self.link.hot().lose_key(fence.lane, fence.epoch, key);
+                }
+                self.script("hydrate_finish", move |hot| {
+                    at_once(hot.hydrate_finish(fence, coupon, attempt, users, devices, addresses))
+                })
+                .await
+            }
+
             $(async fn $name(&self, $($arg: $kind),*) -> Result<$answer, StoreError> {
                 self.script(stringify!($name), move |hot| at_once(hot.$name($($arg),*))).await
             })*
@@ -303,7 +335,6 @@ scripts! {
     fn install_lease(fence: LaneFence, lease: LeaseInstall) -> Fenced<LeaseInstalled>;
     fn set_final(fence: LaneFence, coupon: CouponId, more_may_come: bool) -> Fenced<()>;
     fn retire(fence: LaneFence, retire: Retire) -> Fenced<Retired>;
-    fn hydrate_finish(fence: LaneFence, coupon: CouponId, attempt: u64, users: u64, devices: u64, addresses: u64) -> Fenced<Hydration>;
     fn forget(fence: LaneFence, coupon: CouponId) -> Fenced<()>;
     fn figures(lane: LaneId, coupon: CouponId) -> Option<CouponFigures>;
     fn coupons(lane: LaneId) -> Vec<(CouponId, bool)>;

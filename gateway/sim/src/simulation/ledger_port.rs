@@ -1,7 +1,6 @@
 //! The ledger as one process reaches it.
 
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -50,9 +49,6 @@ const LATE_APPEND_MS: u64 = 60;
 pub(super) struct LedgerPort {
     link: Arc<Link>,
     mutation: Option<Mutation>,
-    /// Only with [`Mutation::EpochNotReadAfter`]: the epoch that was read, and how often it is to be
-    /// told again.
-    told: AtomicU64,
 }
 
 // === impl LedgerPort ===
@@ -62,7 +58,6 @@ impl LedgerPort {
         Self {
             link: Arc::clone(link),
             mutation,
-            told: AtomicU64::new(0),
         }
     }
 
@@ -80,6 +75,27 @@ impl LedgerPort {
         self.link.call(Side::Ledger, what, SILENCE, run).await
     }
 
+    /// A write of a keeper: where another is in charge, it changes nothing.
+    async fn fenced<T: Debug + Send + 'static>(
+        &self,
+        what: &'static str,
+        fence: LaneFence,
+        run: impl Fn(&ModelLedger) -> Option<Result<T, LedgerError>> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let net = Arc::clone(&self.link.net);
+        self.change(what, move |ledger| {
+            let row = || ledger.lane(fence.lane).now_or_never()?.ok();
+            let before = row();
+            let answer = run(ledger);
+            if let (Some(before), Some(after)) = (before, row()) {
+                let in_charge = (before.epoch, before.keeper) == (fence.epoch, fence.keeper);
+                net.watch.fenced(in_charge || before == after, what, fence);
+            }
+            answer
+        })
+        .await
+    }
+
     async fn change<T: Debug + Send + 'static>(
         &self,
         what: &'static str,
@@ -91,7 +107,7 @@ impl LedgerPort {
             if let Some(counted) = counted(what) {
                 net.counts.add(counted);
             }
-            net.watch.after_write(ledger);
+            net.watch.after_write(ledger, net.time.now_ms());
             answer
         })
         .await
@@ -115,17 +131,6 @@ impl LedgerPort {
         }));
         let conflicts = Vec::new();
         Ok(Appended::Done { seq, conflicts })
-    }
-
-    /// Every second time, the epoch that was read before.
-    fn told_again(&self, mut row: LaneRow) -> LaneRow {
-        let before = self.told.swap(0, Ordering::Relaxed);
-        if before == 0 {
-            self.told.store(row.epoch.0, Ordering::Relaxed);
-        } else {
-            row.epoch = Epoch(before);
-        }
-        row
     }
 }
 
@@ -152,6 +157,15 @@ fn counted(what: &str) -> Option<&'static str> {
 
 /// Methods that only pass on what they were given; what is borrowed is kept first.
 macro_rules! passed_on {
+    (@ ask $port:ident $name:ident $run:ident $($arg:ident)*) => {
+        $port.ask(stringify!($name), $run).await
+    };
+    (@ change $port:ident $name:ident $run:ident $($arg:ident)*) => {
+        $port.change(stringify!($name), $run).await
+    };
+    (@ fenced $port:ident $name:ident $run:ident $fence:ident $($arg:ident)*) => {
+        $port.fenced(stringify!($name), $fence, $run).await
+    };
     ($($part:ident { $($special:item)* } {
         $($how:ident $name:ident($($arg:ident: $kind:ty),*) -> $answer:ty
             = [$($kept:ident = $keep:expr),*] ($($pass:expr),*);)*
@@ -162,10 +176,8 @@ macro_rules! passed_on {
 
             $(async fn $name(&self, $($arg: $kind),*) -> Result<$answer, LedgerError> {
                 $(let $kept = $keep;)*
-                self.$how(stringify!($name), move |ledger| {
-                    ledger.$name($($pass),*).now_or_never()
-                })
-                .await
+                let run = move |ledger: &ModelLedger| ledger.$name($($pass),*).now_or_never();
+                passed_on!(@ $how self $name run $($arg)*)
             })*
         }
     )*};
@@ -177,27 +189,23 @@ passed_on! {
             self.link.net.ledger.identity()
         }
 
-        async fn lane(&self, lane: LaneId) -> Result<LaneRow, LedgerError> {
-            let row = self.ask("lane", move |ledger| ledger.lane(lane).now_or_never()).await?;
-            Ok(if self.has(Mutation::EpochNotReadAfter) { self.told_again(row) } else { row })
-        }
-
         async fn raise_epoch(&self, fence: LaneFence) -> Result<LaneWrite, LedgerError> {
             let raise = move |ledger: &ModelLedger| ledger.raise_epoch(fence).now_or_never();
-            let mut written = self.change("raise_epoch", raise).await?;
-            if let LaneWrite::Done(row) = &mut written && self.has(Mutation::OpenedForgotten) {
+            let mut written = self.fenced("raise_epoch", fence, raise).await?;
+            if let LaneWrite::Done(row) = &mut written && self.has(Mutation::OldEpochApplied) {
                 row.opened = Epoch(0);
             }
             Ok(written)
         }
     } {
+        ask lane(lane: LaneId) -> LaneRow = [] (lane);
         change take_lane(seen: &LaneRow, holder: &str, until: Timestamp) -> LaneWrite
             = [seen = seen.clone(), holder = holder.to_owned()] (&seen, &holder, until);
-        change renew_lane(fence: LaneFence, until: Timestamp) -> LaneWrite = [] (fence, until);
-        change set_opened(fence: LaneFence) -> LaneWrite = [] (fence);
+        fenced renew_lane(fence: LaneFence, until: Timestamp) -> LaneWrite = [] (fence, until);
+        fenced set_opened(fence: LaneFence) -> LaneWrite = [] (fence);
         change halt_lane(fence: LaneFence, reason: &str) -> LaneWrite
             = [reason = reason.to_owned()] (fence, &reason);
-        change accept_lane(fence: LaneFence, epoch: Epoch, seq: u64) -> LaneWrite
+        fenced accept_lane(fence: LaneFence, epoch: Epoch, seq: u64) -> LaneWrite
             = [] (fence, epoch, seq);
     }
 
@@ -205,15 +213,15 @@ passed_on! {
         ask stock(coupon: CouponId) -> Stock = [] (coupon);
         ask leases(coupon: CouponId) -> Vec<Lease> = [] (coupon);
         ask live_leases(lane: LaneId) -> Vec<Lease> = [] (lane);
-        change open_lease(fence: LaneFence, coupon: CouponId, want: u32, hot_possible: bool) -> LeaseOpened
+        fenced open_lease(fence: LaneFence, coupon: CouponId, want: u32, hot_possible: bool) -> LeaseOpened
             = [] (fence, coupon, want, hot_possible);
-        change close_lease(fence: LaneFence, coupon: CouponId, lease: LeaseNumber) -> LeaseStep
+        fenced close_lease(fence: LaneFence, coupon: CouponId, lease: LeaseNumber) -> LeaseStep
             = [] (fence, coupon, lease);
-        change quarantine_lease(fence: LaneFence, coupon: CouponId, lease: LeaseNumber, grace_until: Timestamp) -> LeaseStep
+        fenced quarantine_lease(fence: LaneFence, coupon: CouponId, lease: LeaseNumber, grace_until: Timestamp) -> LeaseStep
             = [] (fence, coupon, lease, grace_until);
         change set_hot_possible(coupon: CouponId) -> () = [] (coupon);
         change set_target(coupon: CouponId, target: Option<u64>) -> Stock = [] (coupon, target);
-        change settle_target(fence: LaneFence, coupon: CouponId, now: Timestamp) -> TargetSettled
+        fenced settle_target(fence: LaneFence, coupon: CouponId, now: Timestamp) -> TargetSettled
             = [] (fence, coupon, now);
     }
 
@@ -229,7 +237,7 @@ passed_on! {
                 return self.append_later(fence, from, batches).await;
             }
             let append = move |ledger: &ModelLedger| ledger.append(fence, from, &batches).now_or_never();
-            self.change("append", append).await
+            self.fenced("append", fence, append).await
         }
 
         async fn set_aside(&self, letters: &[DeadLetter]) -> Result<(), LedgerError> {

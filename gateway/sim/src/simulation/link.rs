@@ -135,6 +135,16 @@ impl Net {
         self.ledger_down_until.store(until, Ordering::Relaxed);
     }
 
+    /// Whether what a hydration filled in goes before it is looked at.
+    pub(super) fn loses_key(&self) -> bool {
+        let share = locked(&self.weather).not_carried_out * 3;
+        let lost = locked(&self.dice).chance(share);
+        if lost {
+            self.counts.add("fault: a key is lost while it is filled");
+        }
+        lost
+    }
+
     fn fate(&self, side: Side) -> Fate {
         let weather = *locked(&self.weather);
         let mut dice = locked(&self.dice);

@@ -91,11 +91,7 @@ impl Process {
         let link = Link::new(Arc::clone(net), number, world.server().of_another_process());
         let clock = ProcessClock::new(net.time);
         let hot = Arc::new(HotPort::new(&link, mutation));
-        // Only the publisher does without reading the epoch again.
-        let of_publisher = |held: &Mutation| *held == Mutation::EpochNotReadAfter;
-        let elsewhere = mutation.filter(|held| !of_publisher(held));
-        let ledger = Arc::new(LedgerPort::new(&link, elsewhere));
-        let publishing = LedgerPort::new(&link, mutation.filter(of_publisher));
+        let ledger = Arc::new(LedgerPort::new(&link, mutation));
         let (told, heard) = (Arc::new(MarkBoard::new(lanes)), Arc::new(MarkBoard::new(lanes)));
         let parts = KeeperParts {
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
@@ -121,7 +117,7 @@ impl Process {
             ..ControlSettings::default()
         };
         let publisher = Arc::new(Publisher::new(
-            Arc::new(publishing) as Arc<dyn Ledger>,
+            Arc::clone(&ledger) as Arc<dyn Ledger>,
             Arc::clone(&hot) as _,
             Arc::new(all()),
             Arc::new(all()),

@@ -77,6 +77,25 @@ impl Visitor {
         }
     }
 
+    /// A crowd of strangers comes, a few times.
+    pub(super) async fn rush(mut self) {
+        let mut stranger = 0;
+        for _crowd in 0..self.dice.between(1, 4) {
+            pause(self.dice.below(4_000)).await;
+            let offers = self.world.offers();
+            let Some(offer) = offers.get(self.dice.index(offers.len())).cloned() else {
+                return;
+            };
+            for _one in 0..self.dice.between(5, 25) {
+                let Some(user) = user('y', stranger).filter(|_user| !self.world.is_calm()) else {
+                    return;
+                };
+                stranger += 1;
+                self.claim(&offer, user, "rush", Some(400)).await;
+            }
+        }
+    }
+
     /// One claim at some process; recorded, with what it ended in.
     pub(super) async fn claim(
         &mut self,
@@ -86,6 +105,8 @@ impl Visitor {
         patience_ms: Option<u64>,
     ) -> Answer {
         let world = Arc::clone(&self.world);
+        // What a coupon of one claim per user is asked for with is the same whatever the key.
+        let key = if offer.per_user == 1 { "" } else { key };
         let number = self.dice.index(world.process_count());
         let sent_at = world.now();
         let outcome = match world.process(number) {

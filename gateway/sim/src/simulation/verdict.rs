@@ -1,17 +1,17 @@
 //! The end of a simulation: everything heals, what is left is sold, and everything is judged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
 use sluice_domain::claim::Durability;
 use sluice_domain::coupon::{ClaimLimits, Lifecycle};
-use sluice_domain::id::{CouponId, UserId};
+use sluice_domain::id::{ClaimId, CouponId, UserId};
 use sluice_domain::invariant::Check;
 use sluice_domain::invariant::checkout::CheckoutAnswer;
 use sluice_domain::invariant::history::{
-    Answer, Attempt, History, acknowledged_is_durable, epochs_rise, granted_under_current_state,
+    Answer, Attempt, Deed, History, acknowledged_is_durable, epochs_rise, granted_under_current_state,
     hot_is_lost_only_with_hot_state, never_oversold, one_answer_per_key, refused_left_nothing,
 };
 use sluice_domain::invariant::rows::{
@@ -19,6 +19,7 @@ use sluice_domain::invariant::rows::{
     versions_follow_revisions,
 };
 use sluice_domain::lease::LeaseState;
+use sluice_domain::time::Timestamp;
 use sluice_ledger::LedgerError;
 use sluice_ledger::audit_facts::AuditFacts as _;
 use sluice_ledger::audit_log::{AuditLog as _, verify_chain};
@@ -30,6 +31,7 @@ use sluice_workers::keeper::PhaseName;
 use super::faults::{ALL_ARRIVED_MS, accept_ledger};
 use super::link::Weather;
 use super::operator::Operator;
+use super::process::keeper_settings;
 use super::shopper::{Visitor, user};
 use super::time::pause;
 use super::world::{Gone, Offer, World, locked};
@@ -211,6 +213,7 @@ pub(super) async fn judge(world: &World, rest: Rest) -> Result<Vec<Check>, Ledge
         acknowledged_is_durable(&history, &coupons),
         hot_is_lost_only_with_hot_state(&history, &coupons),
         never_oversold(&history, &coupons),
+        never_given_too_early(&history, &coupons),
         one_answer_per_key(&history),
         winners_keep(&history),
         refused_left_nothing(&history, &coupons),
@@ -267,7 +270,7 @@ async fn judge_checkout(world: &World, coupons: &[CouponRows]) -> Result<Vec<Che
 }
 
 /// What was answered before the ledger was set back may be so or not, as of a crash of everything.
-fn forget_before(history: &mut History, set_back_at: sluice_domain::time::Timestamp) {
+fn forget_before(history: &mut History, set_back_at: Timestamp) {
     for attempt in &mut history.attempts {
         if attempt.answered_at <= set_back_at {
             attempt.answer = Answer::Unknown;
@@ -279,6 +282,44 @@ fn forget_before(history: &mut History, set_back_at: sluice_domain::time::Timest
         }
     }
     history.lane_samples.clear();
+}
+
+/// Invariant 2, with the claims that were lost: a unit that was acknowledged as `hot` is given to
+/// nobody else before it can be certain that it was lost, which is grace less the lane's lease after
+/// the answer.
+fn never_given_too_early(history: &History, coupons: &[CouponRows]) -> Check {
+    let mut check = Check::new(2, "what may be lost is not given again before its grace");
+    let times = keeper_settings();
+    let certain_ms = i64::try_from(times.grace_ms - times.lane_lease_ms).unwrap_or(0);
+    for facts in coupons {
+        let rows: HashSet<ClaimId> = facts.rows.iter().map(|row| row.claim_id).collect();
+        let mut acknowledged: Vec<(Timestamp, ClaimId)> = Vec::new();
+        for attempt in history.attempts.iter().filter(|of| of.coupon == facts.coupon) {
+            if let Answer::Acknowledged { claim_id, .. } = &attempt.answer {
+                acknowledged.push((attempt.answered_at, *claim_id));
+            }
+        }
+        acknowledged.sort_unstable();
+        let calls = || history.operator_calls.iter().filter(|of| of.coupon == facts.coupon);
+        for (at, _claim) in &acknowledged {
+            let totals = calls().filter(|call| call.sent_at <= *at);
+            let highest = totals.filter_map(|call| match &call.deed {
+                Deed::Publish(total) => Some(total.unwrap_or(u64::MAX)),
+                Deed::SetTotal(total) => Some(*total),
+                _other => None,
+            });
+            let counted = |(then, claim): &&(Timestamp, ClaimId)| {
+                then <= at && (rows.contains(claim) || at.millis_since(*then) < certain_ms)
+            };
+            let out: HashSet<ClaimId> =
+                acknowledged.iter().filter(counted).map(|(_then, claim)| *claim).collect();
+            let (out, highest) = (out.len() as u64, highest.max());
+            check.expect(highest.is_some_and(|highest| out <= highest), || {
+                format!("coupon {}: {out} units are out at {at}, of {highest:?}", facts.coupon)
+            });
+        }
+    }
+    check
 }
 
 /// Invariant 5: whoever was told that they have a claim is never told that they cannot have one.

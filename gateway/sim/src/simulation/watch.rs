@@ -7,6 +7,7 @@ use futures_util::FutureExt as _;
 use sluice_domain::id::{CouponId, EntryNumber, Epoch, LaneId};
 use sluice_domain::invariant::Check;
 use sluice_domain::invariant::history::LaneSample;
+use sluice_domain::lane::LaneFence;
 use sluice_hotstate::LaneStore as _;
 use sluice_hotstate::lane_store::OutboxEntry;
 use sluice_hotstate::model::ModelHotState;
@@ -31,6 +32,10 @@ struct Seen {
     stock: Check,
     trimmed: Check,
     rising: Check,
+    in_charge: Check,
+    in_time: Check,
+    /// When each lane's epoch rose last, in milliseconds.
+    rose_at: BTreeMap<LaneId, u64>,
 }
 
 /// Entries that are about to leave hot state.
@@ -48,6 +53,9 @@ impl Default for Seen {
             stock: Check::new(3, "leased - returned <= total after every step"),
             trimmed: Check::new(11, "what leaves the outbox is in the ledger or set aside"),
             rising: Check::new(12, "epochs and keeper numbers rise after every step"),
+            in_charge: Check::new(12, "only the keeper in charge changes a lane"),
+            in_time: Check::new(2, "an ended epoch grants no longer than its lane's lease"),
+            rose_at: BTreeMap::new(),
         }
     }
 }
@@ -65,7 +73,7 @@ impl Watch {
     }
 
     /// Looks at the ledger after a write.
-    pub(super) fn after_write(&self, ledger: &ModelLedger) {
+    pub(super) fn after_write(&self, ledger: &ModelLedger, now_ms: u64) {
         let mut seen = self.lock();
         let seen = &mut *seen;
         for &coupon in &seen.coupons {
@@ -88,10 +96,34 @@ impl Watch {
             };
             if let Some(before) = seen.lanes.insert(lane, now) {
                 let rises = now.epoch >= before.epoch && now.keeper >= before.keeper;
+                if now.epoch > before.epoch {
+                    seen.rose_at.insert(lane, now_ms);
+                }
                 seen.rising
                     .expect(rises, || format!("{before:?}, then {now:?}"));
             }
         }
+    }
+
+    /// A keeper's write: `holds` where it was in charge, or changed nothing.
+    pub(super) fn fenced(&self, holds: bool, what: &str, fence: LaneFence) {
+        self.lock()
+            .in_charge
+            .expect(holds, || format!("{what} under {fence:?}"));
+    }
+
+    /// A call granted something in an epoch: where that is over, its lane's lease is not yet.
+    pub(super) fn granted(&self, lane: LaneId, epoch: Epoch, now_ms: u64, lane_lease_ms: u64) {
+        let mut seen = self.lock();
+        let is_over = seen
+            .lanes
+            .get(&lane)
+            .is_some_and(|sample| sample.epoch > epoch);
+        let rose_at = seen.rose_at.get(&lane).copied().unwrap_or(now_ms);
+        let holds = !is_over || now_ms < rose_at + lane_lease_ms;
+        seen.in_time.expect(holds, || {
+            format!("lane {lane} granted in epoch {epoch} at {now_ms} ms, which ended at {rose_at} ms")
+        });
     }
 
     /// The entries that a step may take out of a stream, read before it.
@@ -143,6 +175,8 @@ impl Watch {
             seen.stock.clone(),
             seen.trimmed.clone(),
             seen.rising.clone(),
+            seen.in_charge.clone(),
+            seen.in_time.clone(),
         ]
     }
 

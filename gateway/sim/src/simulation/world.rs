@@ -7,7 +7,6 @@ use sluice_domain::hash::HashKeys;
 use sluice_domain::id::{ClaimId, CouponId, UserId};
 use sluice_domain::terms::MinorUnits;
 use sluice_domain::time::Timestamp;
-use sluice_hotstate::model::flaw::Flaw as HotFlaw;
 use sluice_hotstate::model::{ModelClock, ModelHotState};
 use sluice_ledger::lanes::Lanes as _;
 
@@ -91,15 +90,8 @@ impl World {
     pub(super) fn new(net: Arc<Net>, processes: usize, mutation: Option<Mutation>) -> Arc<Self> {
         let lanes = net.ledger_lanes();
         let server = ModelHotState::new(lanes, ModelClock::new(net.time.now()));
-        match mutation {
-            Some(Mutation::Hot(flaw)) => server.set_flaw(Some(flaw)),
-            Some(Mutation::Ledger(flaw)) => net.ledger.set_flaw(Some(flaw)),
-            // Two claims with one ticket come into the outbox: the later one has to be refused.
-            Some(Mutation::DeafToRefusals | Mutation::RefusedByClaim | Mutation::NothingSetAside) => {
-                server.set_flaw(Some(HotFlaw::TicketLast));
-            }
-            Some(_) | None => {}
-        }
+        server.set_flaw(mutation.and_then(Mutation::hot_flaw));
+        net.ledger.set_flaw(mutation.and_then(Mutation::ledger_flaw));
         let keys = HashKeys::derive(&net.ledger.identity().hash_key);
         Arc::new(Self {
             net,

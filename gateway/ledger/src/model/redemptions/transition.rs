@@ -31,11 +31,7 @@ impl State {
         check_alone(transition)?;
         let new = &transition.redemption;
         if let Some(known) = self.operation_event(new.id, &transition.event.operation_id) {
-            let known = known.clone();
-            if self.has(Flaw::ContentUnchecked) {
-                return Ok(TransitionOutcome::Repeated(known));
-            }
-            return Ok(TransitionOutcome::known(known, transition));
+            return Ok(TransitionOutcome::known(known.clone(), transition));
         }
         let held = self.redemptions.get(&new.id);
         let expiry = transition.event.to == RedemptionStatus::Expired;
