@@ -120,6 +120,26 @@ fn a_step_down_and_up_that_lost_nothing_costs_one_epoch_and_no_ticket() {
     assert_eq!(world.rows(coupon).len(), 50);
 }
 
+/// It never restarted, so its own id still stands in its lane hash; only its epoch is old.
+#[test]
+fn an_old_server_that_is_back_as_it_was_left_is_recovered() {
+    let mut world = World::new();
+    world.open();
+    let coupon = world.publish(Some(20), "ledger");
+    assert_eq!(world.sell(coupon, 0..5), 5);
+    let (left, _behind) = world.hot.lagging_replica(0);
+    left.promote(world.hot.replid());
+    world.hot.restart_empty();
+    world.run(1_000);
+    assert_eq!(world.row().epoch, Epoch(2));
+    world.connect_to(&left);
+    world.run(1_000);
+    assert_eq!(world.status().phase, PhaseName::Open);
+    assert_eq!(world.row().epoch, Epoch(3), "one loss, one epoch");
+    assert_eq!(world.sell(coupon, 10..14), 4);
+    world.check();
+}
+
 #[test]
 fn a_replica_is_waited_for_within_one_epoch() {
     let mut world = World::new();

@@ -147,6 +147,13 @@ impl World {
         self.keeper = self.another();
     }
 
+    /// The process ends, and the next one finds another server at the same address.
+    pub(crate) fn connect_to(&mut self, server: &ModelHotState) {
+        self.hot = self.hot.connected_to(server);
+        self.gate = Arc::new(GateStore::new(self.hot.clone()));
+        self.crash();
+    }
+
     pub(crate) fn advance(&self, millis: u64) {
         self.clock.millis.fetch_add(millis, Ordering::SeqCst);
         self.clock.lane.advance_ms(u32::try_from(millis).unwrap());
@@ -341,7 +348,7 @@ impl World {
 
     /// A ledger from a backup begins with lower numbers.
     pub(crate) fn forget_numbers(&mut self) {
-        self.highest = (Epoch(0), 0);
+        self.highest = Default::default();
     }
 
     /// Writes a row over the ticket that the next claim will get, as no working keeper would.
