@@ -106,12 +106,7 @@ impl Publisher {
     ///
     /// # Errors
     /// 503 `unknown` where the change is saved and not in force yet, or may be saved.
-    pub async fn save(
-        &self,
-        seen: Revision,
-        coupon: &Coupon,
-        entry: AuditEntry,
-    ) -> Answer<Saved> {
+    pub async fn save(&self, seen: Revision, coupon: &Coupon, entry: AuditEntry) -> Answer<Saved> {
         let actor = entry.actor.clone();
         if coupon.spec.durability == Durability::Hot && coupon.first_open_at.is_some() {
             self.ledger.set_hot_possible(coupon.id).await?;

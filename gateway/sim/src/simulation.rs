@@ -49,8 +49,8 @@ use sluice_domain::lane::LaneCount;
 use sluice_ledger::ModelLedger;
 use tokio::runtime::Builder;
 
-pub use self::count::EXPECTED;
 use self::buyer::Buyer;
+pub use self::count::EXPECTED;
 use self::dice::Dice;
 use self::faults::Gremlin;
 use self::link::{Net, Weather};
@@ -126,7 +126,11 @@ async fn simulate(seed: u64, mutation: Option<Mutation>, in_words: bool) -> anyh
     let story = Story::new(in_words);
     let (net, died) = Net::new(dice.fork(), story, ledger, Watch::default());
     let world = World::new(Arc::clone(&net), PROCESSES, mutation);
-    drop(tokio::spawn(faults::supervise(Arc::clone(&world), died, dice.fork())));
+    drop(tokio::spawn(faults::supervise(
+        Arc::clone(&world),
+        died,
+        dice.fork(),
+    )));
     for number in 0..PROCESSES {
         world.start(number, &mut dice)?;
     }
@@ -175,7 +179,11 @@ async fn storm(world: &Arc<World>, dice: &mut Dice) {
         let requests = u32::try_from(dice.between(2, REQUESTS_MAX)).unwrap_or(1);
         drop(tokio::spawn(in_turn(number, visitor.visit(requests))));
     }
-    let buyers = if dice.chance(400) { 0 } else { dice.between(2, 6) };
+    let buyers = if dice.chance(400) {
+        0
+    } else {
+        dice.between(2, 6)
+    };
     for number in 0..buyers {
         let buyer = Buyer {
             world: Arc::clone(world),

@@ -217,10 +217,7 @@ impl Batch {
     /// One claim, in the order of precedence of [`ClaimAnswer`]. `None` where the caller knows a
     /// revision that hot state does not: some of it is lost.
     fn decide(&mut self, call: &ClaimCall, request: &ClaimRequest) -> Option<Decided> {
-        if self.server.has(Flaw::ReplayAfterSoldOut)
-            && self.lease.is_none()
-            && self.hash.is_final
-        {
+        if self.server.has(Flaw::ReplayAfterSoldOut) && self.lease.is_none() && self.hash.is_final {
             return Some(Decided::SoldOut);
         }
         if let Some(record) = self.granted_before(request) {
@@ -388,10 +385,7 @@ impl Batch {
             hash.addresses = held.addresses.len();
         }
         let current = keys.epoch_mut(self.epoch);
-        let writes = self
-            .server
-            .tear
-            .map_or(Write::COUNT, |tear| tear.writes());
+        let writes = self.server.tear.map_or(Write::COUNT, |tear| tear.writes());
         for write in Write::order(self.server.flaw).into_iter().take(writes) {
             match write {
                 Write::Ticket => current.coupon_mut(coupon).hash = Some(hash.clone()),

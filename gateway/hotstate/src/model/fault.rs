@@ -7,8 +7,8 @@ use std::time::Duration;
 use sluice_claim::port::StoreError;
 use sluice_domain::id::{CouponId, EntryNumber, Epoch, LaneId};
 
-use super::{ModelHotState, Shared};
 use super::state::{EpochKeys, LaneKeys, World};
+use super::{ModelHotState, Shared};
 
 /// Transitions that [`ModelHotState::forget_suffix`] can undo.
 pub const HISTORY_MAX: usize = 256;

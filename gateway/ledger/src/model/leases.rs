@@ -177,7 +177,11 @@ impl Leases for ModelLedger {
                 let no_grace = state.has(Flaw::NoGrace);
                 let held = state.lease_mut(coupon, lease)?;
                 held.state = LeaseState::Quarantined;
-                held.grace_until = Some(if no_grace { Timestamp::MIN } else { grace_until });
+                held.grace_until = Some(if no_grace {
+                    Timestamp::MIN
+                } else {
+                    grace_until
+                });
                 Ok(true)
             })
         })

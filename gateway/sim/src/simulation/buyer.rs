@@ -53,7 +53,11 @@ impl Buyer {
                 continue;
             };
             // Often two orders want the same claims.
-            let orders: &[&str] = if self.dice.chance(500) { &["", "-x"] } else { &[""] };
+            let orders: &[&str] = if self.dice.chance(500) {
+                &["", "-x"]
+            } else {
+                &[""]
+            };
             for other in orders {
                 let Ok(id) = format!("b{}-{round}{other}", self.number).parse() else {
                     return;
@@ -75,7 +79,9 @@ impl Buyer {
         let (first, user) = *won.get(self.dice.index(won.len()))?;
         let mut claims = vec![first];
         if self.dice.chance(300) {
-            let second = won.iter().find(|(claim, of)| *of == user && *claim != first);
+            let second = won
+                .iter()
+                .find(|(claim, of)| *of == user && *claim != first);
             claims.extend(second.map(|(claim, _of)| *claim));
         }
         Some((user, claims))
@@ -83,7 +89,8 @@ impl Buyer {
 
     /// From the hold to whatever end.
     async fn order(&mut self, mut order: Order) {
-        let CheckoutAnswer::Held { redemption, .. } = self.until_told(&order, None, &Asked::Hold).await
+        let CheckoutAnswer::Held { redemption, .. } =
+            self.until_told(&order, None, &Asked::Hold).await
         else {
             return;
         };
@@ -157,7 +164,9 @@ impl Buyer {
                 match process.living(asking).await {
                     None => CheckoutAnswer::Unknown,
                     Some(Ok(Ok(answer))) => answer,
-                    Some(Ok(Err(refused))) => CheckoutAnswer::Refused(refused.code.as_str().to_owned()),
+                    Some(Ok(Err(refused))) => {
+                        CheckoutAnswer::Refused(refused.code.as_str().to_owned())
+                    }
                     Some(Err(CheckoutError::Unavailable { .. })) => CheckoutAnswer::NotApplied,
                     Some(Err(CheckoutError::OutcomeUnknown { .. })) => CheckoutAnswer::Unknown,
                     Some(Err(CheckoutError::Corrupt { reason })) => {
@@ -205,7 +214,9 @@ async fn carry_out(
         (Asked::Cancel, Some(id)) => checkout.cancel(id, &operation, now).await?,
         (Asked::Refund(refund_id), Some(id)) => {
             let wanted = order.wanted(refund_id);
-            let refunded = checkout.refund(id, refund_id, wanted, &operation, now).await?;
+            let refunded = checkout
+                .refund(id, refund_id, wanted, &operation, now)
+                .await?;
             return Ok(refunded.map(|refunded| CheckoutAnswer::Refunded {
                 redemption: id,
                 amount: refunded.refund.amount,

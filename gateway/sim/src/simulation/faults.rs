@@ -24,6 +24,7 @@ use super::dice::Dice;
 use super::link::Side;
 use super::process::Process;
 use super::time::pause;
+use super::verdict::all_open;
 use super::world::{Offer, World, locked};
 
 /// Until everything that is under way has arrived.
@@ -61,7 +62,10 @@ pub(super) async fn supervise(
 impl Gremlin {
     /// One fault after the other, until the world is calm.
     pub(super) async fn haunt(mut self, often_ms: u64) {
-        let mut old_ledger_at = self.dice.chance(90).then(|| self.dice.between(1_000, 4_000));
+        let mut old_ledger_at = self
+            .dice
+            .chance(90)
+            .then(|| self.dice.between(1_000, 4_000));
         loop {
             pause(self.dice.between(60, often_ms)).await;
             if self.world.is_calm() {
@@ -124,7 +128,9 @@ impl Gremlin {
         self.note("fault: a clock is wrong", || {
             format!("process {}, ahead: {ahead}", process.link.process)
         });
-        process.clock.set_skew_ms(if ahead { SKEW_MS } else { -SKEW_MS });
+        process
+            .clock
+            .set_skew_ms(if ahead { SKEW_MS } else { -SKEW_MS });
     }
 
     fn cut(&mut self, side: Side) {
@@ -175,7 +181,9 @@ impl Gremlin {
     fn step_down_and_up(&mut self) {
         let lost = self.dice.index(20);
         let lost = self.world.server().step_down_and_up(lost);
-        self.note("fault: Redis steps down and up", || format!("{lost} writes"));
+        self.note("fault: Redis steps down and up", || {
+            format!("{lost} writes")
+        });
         self.world.lose();
     }
 
@@ -374,6 +382,7 @@ impl Gremlin {
         let backup = world.net.ledger.snapshot();
         pause(self.dice.between(100, 1_500)).await;
         world.no_restarts.store(true, Ordering::Relaxed);
+        world.in_doubt.store(true, Ordering::Relaxed);
         for number in 0..world.process_count() {
             world.kill(number);
         }
@@ -390,7 +399,11 @@ impl Gremlin {
             let _started = world.start(number, &mut self.dice);
         }
         pause(self.dice.between(300, 1_500)).await;
-        accept_ledger(&world).await;
+        while !all_open(&world) && !world.is_calm() {
+            accept_ledger(&world).await;
+            pause(100).await;
+        }
+        world.in_doubt.store(false, Ordering::Relaxed);
     }
 }
 

@@ -141,7 +141,8 @@ impl ClaimStore for HotPort {
                     && reply.answers.iter().any(grants)
                 {
                     let lease_ms = keeper_settings().lane_lease_ms;
-                    net.watch.granted(lane, reply.epoch, net.time.now_ms(), lease_ms);
+                    net.watch
+                        .granted(lane, reply.epoch, net.time.now_ms(), lease_ms);
                 }
                 decided
             })
@@ -157,8 +158,10 @@ impl ClaimStore for HotPort {
         lane: LaneId,
         coupon: CouponId,
     ) -> Result<DefinitionAnswer, StoreError> {
-        self.script("definition", move |hot| at_once(hot.definition(lane, coupon)))
-            .await
+        self.script("definition", move |hot| {
+            at_once(hot.definition(lane, coupon))
+        })
+        .await
     }
 
     async fn winners(

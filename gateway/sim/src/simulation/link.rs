@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sluice_hotstate::model::ModelHotState;
 use sluice_domain::lane::LaneCount;
+use sluice_hotstate::model::ModelHotState;
 use sluice_ledger::ModelLedger;
 use sluice_ledger::lanes::Lanes as _;
 use tokio::sync::{mpsc, oneshot};
@@ -172,7 +172,13 @@ impl Net {
         if falls(weather.deadly) {
             return Fate::Deadly(dice.chance(500));
         }
-        let mut way = || if dice.chance(600) { 0 } else { dice.between(1, 5) };
+        let mut way = || {
+            if dice.chance(600) {
+                0
+            } else {
+                dice.between(1, 5)
+            }
+        };
         Fate::Plain(way(), way())
     }
 }
@@ -270,24 +276,52 @@ impl Link {
                 answer
             }
             Fate::NotCarriedOut => {
-                self.note(side, ["not carried out", "call: hot state, not carried out", "call: ledger, not carried out"], what);
+                self.note(
+                    side,
+                    [
+                        "not carried out",
+                        "call: hot state, not carried out",
+                        "call: ledger, not carried out",
+                    ],
+                    what,
+                );
                 pause(NOBODY_THERE_MS).await;
                 Err((silence.not_carried_out)())
             }
             Fate::AnswerLost => {
-                self.note(side, ["its answer is lost", "call: hot state, answer lost", "call: ledger, answer lost"], what);
+                self.note(
+                    side,
+                    [
+                        "its answer is lost",
+                        "call: hot state, answer lost",
+                        "call: ledger, answer lost",
+                    ],
+                    what,
+                );
                 pause(1).await;
                 drop(step(" (answer lost)"));
                 pause(NOBODY_THERE_MS).await;
                 Err((silence.unknown)())
             }
             Fate::Late(millis) => {
-                self.note(side, ["is late", "call: hot state, late", "call: ledger, late"], what);
+                self.note(
+                    side,
+                    ["is late", "call: hot state, late", "call: ledger, late"],
+                    what,
+                );
                 let late = send(millis, move || step(" (late)"));
                 self.wait_for(side, late, silence).await
             }
             Fate::Twice(millis) => {
-                self.note(side, ["is sent twice", "call: hot state, twice", "call: hot state, twice"], what);
+                self.note(
+                    side,
+                    [
+                        "is sent twice",
+                        "call: hot state, twice",
+                        "call: hot state, twice",
+                    ],
+                    what,
+                );
                 drop(step(" (answer lost)"));
                 let second = send(millis, move || step(" (again)"));
                 self.wait_for(side, second, silence).await
@@ -313,6 +347,11 @@ impl Link {
         }
     }
 
+    /// Whether this process, for now, hears nothing from where the ledger is.
+    pub(super) fn is_isolated(&self) -> bool {
+        self.is_cut(Side::Ledger)
+    }
+
     fn is_cut(&self, side: Side) -> bool {
         let now = self.net.time.now_ms();
         match side {
@@ -330,7 +369,9 @@ impl Link {
             Side::Ledger => ledger,
         });
         let at = self.net.time.now_ms();
-        self.net.story.step(at, self.process, what, 7, || how.to_owned());
+        self.net
+            .story
+            .step(at, self.process, what, 7, || how.to_owned());
     }
 
     /// The answer of a call under way. The ledger is waited for as long as it takes.
@@ -384,10 +425,9 @@ impl Net {
         answer: &Result<T, E>,
     ) {
         let end = u64::from(answer.is_err());
-        self.story
-            .step(self.time.now_ms(), process, what, end, || {
-                format!("{}{how}", briefly(answer))
-            });
+        self.story.step(self.time.now_ms(), process, what, end, || {
+            format!("{}{how}", briefly(answer))
+        });
     }
 }
 

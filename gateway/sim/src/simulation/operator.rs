@@ -2,6 +2,7 @@
 //! runs: decisions of `domain::change`, put in force by the `Publisher`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sluice_control::publish::Saved;
@@ -18,7 +19,8 @@ use sluice_workers::keeper::LowerOutcome;
 
 use super::dice::Dice;
 use super::process::Process;
-use super::time::pause;
+use super::shopper::{Visitor, user};
+use super::time::{in_turn, pause};
 use super::world::{Offer, World, locked};
 
 /// How long a lowering is waited for; it goes on behind.
@@ -99,6 +101,9 @@ impl Operator {
             if self.world.is_calm() {
                 return;
             }
+            if self.world.in_doubt.load(Ordering::Relaxed) {
+                continue;
+            }
             let offers = self.world.offers();
             let Some(offer) = offers.get(self.dice.index(offers.len())) else {
                 return;
@@ -106,13 +111,15 @@ impl Operator {
             let id = offer.coupon;
             match self.dice.below(20) {
                 0..4 => {
-                    self.deed(id, Deed::Pause, |coupon, now| change::pause(coupon, now).ok())
-                        .await;
+                    self.deed(id, Deed::Pause, |coupon, now| {
+                        change::pause(coupon, now).ok()
+                    })
+                    .await;
                     pause(self.dice.below(300)).await;
                     self.resume(id).await;
                 }
                 4..8 => self.raise(id).await,
-                8..12 => self.lower(id).await,
+                8..12 => self.lower(offer).await,
                 12..16 if !offer.always_ledger => self.flip_class(id).await,
                 19 if may_end => {
                     may_end = false;
@@ -126,8 +133,10 @@ impl Operator {
 
     /// Resumes a coupon; true where it is live and in force.
     pub(super) async fn resume(&mut self, id: CouponId) -> bool {
-        self.deed(id, Deed::Resume, |coupon, now| change::resume(coupon, now).ok())
-            .await
+        self.deed(id, Deed::Resume, |coupon, now| {
+            change::resume(coupon, now).ok()
+        })
+        .await
     }
 
     async fn raise(&mut self, id: CouponId) {
@@ -136,17 +145,20 @@ impl Operator {
             return;
         };
         let total = coupon.spec.limits.total.unwrap_or(0) + more;
-        self.deed(id, Deed::SetTotal(total), move |coupon, now| {
-            match change::set_total(coupon, Some(total), now) {
+        self.deed(
+            id,
+            Deed::SetTotal(total),
+            move |coupon, now| match change::set_total(coupon, Some(total), now) {
                 Ok(TotalChange::Set(raised)) => Some(*raised),
                 Ok(TotalChange::Unchanged | TotalChange::Lower { .. }) | Err(_) => None,
-            }
-        })
+            },
+        )
         .await;
     }
 
     /// The target goes to the keeper in charge.
-    async fn lower(&mut self, id: CouponId) {
+    async fn lower(&mut self, offer: &Offer) {
+        let id = offer.coupon;
         let less = self.dice.between(1, 8);
         let Some(coupon) = self.stored(id).await else {
             return;
@@ -158,6 +170,9 @@ impl Operator {
             return;
         }
         let Some(process) = self.anyone() else { return };
+        if self.dice.chance(600) {
+            self.send_crowd(offer);
+        }
         let sent_at = self.world.now();
         let lowering = process.handle.lower_total(id, total - less);
         let lowering = tokio::time::timeout(LOWERED_WITHIN, lowering);
@@ -166,6 +181,23 @@ impl Operator {
         self.world.net.counts.add("operator: lower");
         let revision = matches!(lowered, Some(LowerOutcome::Lowered(_))).then_some(coupon.revision);
         self.record(id, sent_at, Deed::SetTotal(total - less), revision);
+    }
+
+    /// Some strangers claim at about this moment, each for themselves.
+    fn send_crowd(&mut self, offer: &Offer) {
+        for turn in 20..26 {
+            let mut dice = self.dice.fork();
+            let wait = dice.below(40);
+            let Some(user) = user('x', dice.below(900)) else {
+                return;
+            };
+            let mut visitor = Visitor::new(Arc::clone(&self.world), 20, dice);
+            let offer = offer.clone();
+            drop(tokio::spawn(in_turn(turn, async move {
+                pause(wait).await;
+                visitor.claim(&offer, user, "crowd", Some(400)).await;
+            })));
+        }
     }
 
     async fn flip_class(&mut self, id: CouponId) {
@@ -216,10 +248,14 @@ impl Operator {
         };
         self.world.net.counts.add(name_of(&deed));
         let saved = if changed.revision == stored.revision {
-            let put = process.living(process.publisher.put_in_force(&stored)).await;
+            let put = process
+                .living(process.publisher.put_in_force(&stored))
+                .await;
             put.and_then(Result::ok).map(|()| true)
         } else {
-            let saving = process.publisher.save(stored.revision, &changed, entry(sent_at));
+            let saving = process
+                .publisher
+                .save(stored.revision, &changed, entry(sent_at));
             let saved = process.living(saving).await.and_then(Result::ok);
             saved.map(|saved| matches!(saved, Saved::InForce))
         };

@@ -85,14 +85,21 @@ impl Process {
     ///
     /// # Errors
     /// When its settings contradict each other.
-    pub(super) fn start(world: &Arc<World>, number: usize, dice: &mut Dice) -> anyhow::Result<Arc<Self>> {
+    pub(super) fn start(
+        world: &Arc<World>,
+        number: usize,
+        dice: &mut Dice,
+    ) -> anyhow::Result<Arc<Self>> {
         let (net, mutation) = (&world.net, world.mutation);
         let lanes = net.ledger_lanes();
         let link = Link::new(Arc::clone(net), number, world.server().of_another_process());
         let clock = ProcessClock::new(net.time);
         let hot = Arc::new(HotPort::new(&link, mutation));
         let ledger = Arc::new(LedgerPort::new(&link, mutation));
-        let (told, heard) = (Arc::new(MarkBoard::new(lanes)), Arc::new(MarkBoard::new(lanes)));
+        let (told, heard) = (
+            Arc::new(MarkBoard::new(lanes)),
+            Arc::new(MarkBoard::new(lanes)),
+        );
         let parts = KeeperParts {
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
             store: Arc::clone(&hot) as _,
@@ -133,7 +140,8 @@ impl Process {
         let retries = Arc::clone(&publisher);
         tasks.spawn(async move { retries.run_retries(stopped).await });
         // How long a hold lasts is a promise in the machine's time: that of the checkout is right.
-        let sweeping = hold_sweeper::run(checkout.clone(), ProcessClock::new(net.time), SWEEP_EVERY);
+        let sweeping =
+            hold_sweeper::run(checkout.clone(), ProcessClock::new(net.time), SWEEP_EVERY);
         tasks.spawn(sweeping);
         for lane in lanes.iter() {
             let relay = Relay {
@@ -272,7 +280,8 @@ impl Relay {
             let wait = self.dice.below(30);
             drop(tokio::spawn(async move {
                 pause(wait).await;
-                if let Some(process) = world.upgrade().and_then(|world| world.process(other)) {
+                let process = world.upgrade().and_then(|world| world.process(other));
+                if let Some(process) = process.filter(|process| !process.link.is_isolated()) {
                     process.hear(lane, mark);
                 }
             }));

@@ -66,7 +66,10 @@ impl Visitor {
                 let impatient = self.dice.chance(IMPATIENT);
                 let patience = impatient.then(|| self.dice.between(1, 40));
                 let answer = self.claim(&offer, user, &key, patience).await;
-                if !matches!(answer, Answer::Unknown | Answer::NotApplied | Answer::Pending(_)) {
+                if !matches!(
+                    answer,
+                    Answer::Unknown | Answer::NotApplied | Answer::Pending(_)
+                ) {
                     break;
                 }
                 pause(self.dice.below(250)).await;
@@ -114,7 +117,9 @@ impl Visitor {
             Some(process) => {
                 let shopper = shopper(user);
                 let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-                let claiming = process.engine.claim(offer.coupon, &shopper, address, Some(key));
+                let claiming = process
+                    .engine
+                    .claim(offer.coupon, &shopper, address, Some(key));
                 let patience = Duration::from_millis(patience_ms.unwrap_or(60_000));
                 let outcome = process.living(timeout(patience, claiming)).await;
                 let outcome = outcome.and_then(Result::ok);
@@ -132,13 +137,22 @@ impl Visitor {
         let answer = outcome.unwrap_or(Answer::Unknown);
         world.net.counts.add(name_of(&answer));
         let at = world.net.time.now_ms();
-        let words = || format!("coupon {} user {user} key {key:?} at process {number}: {answer:?}", offer.coupon);
-        world.net.story.step(at, SHOPPER + self.number, "claims", 0, words);
+        let words = || {
+            format!(
+                "coupon {} user {user} key {key:?} at process {number}: {answer:?}",
+                offer.coupon
+            )
+        };
+        world
+            .net
+            .story
+            .step(at, SHOPPER + self.number, "claims", 0, words);
         if let Answer::Acknowledged { claim_id, .. } = &answer {
             locked(&world.won).push((*claim_id, user));
         }
         if let Answer::Acknowledged { claim_id, .. } | Answer::Pending(claim_id) = &answer {
-            self.known.insert(*claim_id, (offer.clone(), user, key.to_owned()));
+            self.known
+                .insert(*claim_id, (offer.clone(), user, key.to_owned()));
         }
         world.tally.attempt(Attempt {
             sent_at,
@@ -167,7 +181,10 @@ impl Visitor {
         world.net.time.take_turn().await;
         let at = world.net.time.now_ms();
         let words = || format!("claim {claim_id} of {user}: {outcome:?}");
-        world.net.story.step(at, SHOPPER + self.number, "looks up", 0, words);
+        world
+            .net
+            .story
+            .step(at, SHOPPER + self.number, "looks up", 0, words);
         match outcome {
             Some(LookupOutcome::Found(_)) => world.net.counts.add("look-up: found"),
             Some(LookupOutcome::NotFound) => {

@@ -11,8 +11,9 @@ use sluice_domain::id::{ClaimId, CouponId, UserId};
 use sluice_domain::invariant::Check;
 use sluice_domain::invariant::checkout::CheckoutAnswer;
 use sluice_domain::invariant::history::{
-    Answer, Attempt, Deed, History, acknowledged_is_durable, epochs_rise, granted_under_current_state,
-    hot_is_lost_only_with_hot_state, never_oversold, one_answer_per_key, refused_left_nothing,
+    Answer, Attempt, Deed, History, acknowledged_is_durable, epochs_rise,
+    granted_under_current_state, hot_is_lost_only_with_hot_state, never_oversold,
+    one_answer_per_key, refused_left_nothing,
 };
 use sluice_domain::invariant::rows::{
     CouponRows, leases_and_tickets, limits, nothing_left_out, sold_exactly,
@@ -77,7 +78,8 @@ pub(super) async fn heal(world: &Arc<World>, operator: &mut Operator) -> Rest {
             None => false,
         };
         healed.expect(sold, || {
-            let leases = futures_util::FutureExt::now_or_never(world.net.ledger.leases(offer.coupon));
+            let leases =
+                futures_util::FutureExt::now_or_never(world.net.ledger.leases(offer.coupon));
             format!(
                 "coupon {} does not come to its end; lanes {:?}, leases {leases:?}",
                 offer.coupon,
@@ -99,7 +101,7 @@ pub(super) async fn heal(world: &Arc<World>, operator: &mut Operator) -> Rest {
 }
 
 /// Some keeper serves each lane.
-fn all_open(world: &World) -> bool {
+pub(super) fn all_open(world: &World) -> bool {
     count_lanes(world, |status| status.phase == PhaseName::Open)
 }
 
@@ -124,7 +126,10 @@ fn count_lanes(world: &World, fits: impl Fn(&sluice_workers::keeper::LaneStatus)
 
 fn statuses(world: &World) -> Vec<sluice_workers::keeper::LaneStatus> {
     let alive = world.alive();
-    alive.iter().flat_map(|process| process.handle.status()).collect()
+    alive
+        .iter()
+        .flat_map(|process| process.handle.status())
+        .collect()
 }
 
 /// A paused coupon is resumed; how the coupon stands then.
@@ -294,13 +299,22 @@ fn never_given_too_early(history: &History, coupons: &[CouponRows]) -> Check {
     for facts in coupons {
         let rows: HashSet<ClaimId> = facts.rows.iter().map(|row| row.claim_id).collect();
         let mut acknowledged: Vec<(Timestamp, ClaimId)> = Vec::new();
-        for attempt in history.attempts.iter().filter(|of| of.coupon == facts.coupon) {
+        for attempt in history
+            .attempts
+            .iter()
+            .filter(|of| of.coupon == facts.coupon)
+        {
             if let Answer::Acknowledged { claim_id, .. } = &attempt.answer {
                 acknowledged.push((attempt.answered_at, *claim_id));
             }
         }
         acknowledged.sort_unstable();
-        let calls = || history.operator_calls.iter().filter(|of| of.coupon == facts.coupon);
+        let calls = || {
+            history
+                .operator_calls
+                .iter()
+                .filter(|of| of.coupon == facts.coupon)
+        };
         for (at, _claim) in &acknowledged {
             let totals = calls().filter(|call| call.sent_at <= *at);
             let highest = totals.filter_map(|call| match &call.deed {
@@ -311,11 +325,17 @@ fn never_given_too_early(history: &History, coupons: &[CouponRows]) -> Check {
             let counted = |(then, claim): &&(Timestamp, ClaimId)| {
                 then <= at && (rows.contains(claim) || at.millis_since(*then) < certain_ms)
             };
-            let out: HashSet<ClaimId> =
-                acknowledged.iter().filter(counted).map(|(_then, claim)| *claim).collect();
+            let out: HashSet<ClaimId> = acknowledged
+                .iter()
+                .filter(counted)
+                .map(|(_then, claim)| *claim)
+                .collect();
             let (out, highest) = (out.len() as u64, highest.max());
             check.expect(highest.is_some_and(|highest| out <= highest), || {
-                format!("coupon {}: {out} units are out at {at}, of {highest:?}", facts.coupon)
+                format!(
+                    "coupon {}: {out} units are out at {at}, of {highest:?}",
+                    facts.coupon
+                )
             });
         }
     }
@@ -339,12 +359,18 @@ fn winners_keep(history: &History) -> Check {
             continue;
         };
         let key = (attempt.coupon, attempt.user, attempt.key.as_str());
-        let Some(first) = won.get(&key).filter(|first| first.answered_at < attempt.sent_at) else {
+        let Some(first) = won
+            .get(&key)
+            .filter(|first| first.answered_at < attempt.sent_at)
+        else {
             continue;
         };
         let was_hot = matches!(
             first.answer,
-            Answer::Acknowledged { durability: Durability::Hot, .. }
+            Answer::Acknowledged {
+                durability: Durability::Hot,
+                ..
+            }
         );
         let lost = was_hot && history.losses.iter().any(|loss| *loss >= first.sent_at);
         check.expect(lost, || {
@@ -364,7 +390,8 @@ fn gone_stays_gone(history: &History, gone: &[Gone], coupons: &[CouponRows]) -> 
     for lost in gone {
         let coupon = lost.claim_id.coupon();
         let asked_again = history.attempts.iter().any(|attempt| {
-            let same = attempt.coupon == coupon && attempt.user == lost.user && attempt.key == lost.key;
+            let same =
+                attempt.coupon == coupon && attempt.user == lost.user && attempt.key == lost.key;
             same && (attempt.answered_at >= lost.asked_at || attempt.answer == Answer::Unknown)
         });
         let rows = coupons.iter().filter(|facts| facts.coupon == coupon);
@@ -372,7 +399,10 @@ fn gone_stays_gone(history: &History, gone: &[Gone], coupons: &[CouponRows]) -> 
             .flat_map(|facts| &facts.rows)
             .any(|row| row.claim_id == lost.claim_id);
         check.expect(asked_again || !is_row, || {
-            format!("claim {} was nowhere at {} and is a row", lost.claim_id, lost.asked_at)
+            format!(
+                "claim {} was nowhere at {} and is a row",
+                lost.claim_id, lost.asked_at
+            )
         });
     }
     check

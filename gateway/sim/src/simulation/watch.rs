@@ -81,7 +81,8 @@ impl Watch {
                 continue;
             };
             let out = stock.leased.saturating_sub(stock.returned);
-            let holds = stock.returned <= stock.leased && stock.total.is_none_or(|total| out <= total);
+            let holds =
+                stock.returned <= stock.leased && stock.total.is_none_or(|total| out <= total);
             seen.stock
                 .expect(holds, || format!("coupon {coupon}: {stock:?}"));
         }
@@ -122,7 +123,9 @@ impl Watch {
         let rose_at = seen.rose_at.get(&lane).copied().unwrap_or(now_ms);
         let holds = !is_over || now_ms < rose_at + lane_lease_ms;
         seen.in_time.expect(holds, || {
-            format!("lane {lane} granted in epoch {epoch} at {now_ms} ms, which ended at {rose_at} ms")
+            format!(
+                "lane {lane} granted in epoch {epoch} at {now_ms} ms, which ended at {rose_at} ms"
+            )
         });
     }
 

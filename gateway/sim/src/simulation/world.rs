@@ -75,6 +75,8 @@ pub(super) struct World {
     pub(super) corrupt: Mutex<Vec<String>>,
     /// When the ledger was set back, if it was.
     pub(super) set_back_at: Mutex<Option<Timestamp>>,
+    /// Nobody has said yet that the ledger from the backup is right: operators wait for that.
+    pub(super) in_doubt: AtomicBool,
     /// Processes that end are not started again.
     pub(super) no_restarts: AtomicBool,
     /// Nothing goes wrong any more, and nobody begins anything.
@@ -91,7 +93,8 @@ impl World {
         let lanes = net.ledger_lanes();
         let server = ModelHotState::new(lanes, ModelClock::new(net.time.now()));
         server.set_flaw(mutation.and_then(Mutation::hot_flaw));
-        net.ledger.set_flaw(mutation.and_then(Mutation::ledger_flaw));
+        net.ledger
+            .set_flaw(mutation.and_then(Mutation::ledger_flaw));
         let keys = HashKeys::derive(&net.ledger.identity().hash_key);
         Arc::new(Self {
             net,
@@ -103,6 +106,7 @@ impl World {
             won: Mutex::default(),
             corrupt: Mutex::default(),
             set_back_at: Mutex::default(),
+            in_doubt: AtomicBool::new(false),
             no_restarts: AtomicBool::new(false),
             calm: AtomicBool::new(false),
             server: Mutex::new(server),
@@ -173,7 +177,9 @@ impl World {
 
     /// Ends a process at once.
     pub(super) fn kill(&self, number: usize) {
-        let process = locked(&self.processes).get_mut(number).and_then(Option::take);
+        let process = locked(&self.processes)
+            .get_mut(number)
+            .and_then(Option::take);
         if let Some(process) = process {
             process.kill();
         }

@@ -16,7 +16,7 @@ use sluice_ledger::model::flaw::Flaw as Ledger;
 use sluice_sim::simulation::{Mutation, run};
 
 /// Seeds in which a broken system has to be noticed.
-const SEEDS_MAX: u64 = 3_000;
+const SEEDS_MAX: u64 = 2_000;
 
 /// What is broken, and by which invariants it may be noticed first.
 const MUTANTS: &[Mutation] = &[
@@ -102,5 +102,8 @@ fn every_mutant_is_caught() {
         }
     });
     let escaped = escaped.into_inner().unwrap();
-    assert!(escaped.is_empty(), "not caught in {SEEDS_MAX} seeds: {escaped:?}");
+    assert!(
+        escaped.is_empty(),
+        "not caught in {SEEDS_MAX} seeds: {escaped:?}"
+    );
 }

@@ -62,7 +62,6 @@ pub(crate) struct Told {
     /// The shopper has an acknowledgement.
     pub(crate) acknowledged: bool,
 }
-
 pub(crate) struct World {
     pub(crate) ledger: Arc<ModelLedger>,
     pub(crate) hot: ModelHotState,
@@ -348,7 +347,7 @@ impl World {
 
     /// A ledger from a backup begins with lower numbers.
     pub(crate) fn forget_numbers(&mut self) {
-        self.highest = Default::default();
+        self.highest = (Epoch(0), 0);
     }
 
     /// Writes a row over the ticket that the next claim will get, as no working keeper would.
