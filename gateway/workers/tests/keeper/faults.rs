@@ -1,5 +1,6 @@
 //! What may go wrong with Redis, the ledger and the keeper, one fault at a time.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sluice_claim::port::{ClaimAnswer, StoreError};
@@ -14,6 +15,7 @@ use sluice_workers::keeper::{Keeper, Next, PhaseName};
 use sluice_workers::settings::KeeperSettings;
 
 use crate::fixture::settings;
+use crate::gate::GateStore;
 use crate::world::{LANE, World, now};
 
 /// Decision 22: a cut tail held acknowledged `hot` claims.
@@ -132,7 +134,9 @@ fn an_old_server_that_is_back_as_it_was_left_is_recovered() {
     world.hot.restart_empty();
     world.run(1_000);
     assert_eq!(world.row().epoch, Epoch(2));
-    world.connect_to(&left);
+    world.hot = world.hot.connected_to(&left);
+    world.gate = Arc::new(GateStore::new(world.hot.clone()));
+    world.crash();
     world.run(1_000);
     assert_eq!(world.status().phase, PhaseName::Open);
     assert_eq!(world.row().epoch, Epoch(3), "one loss, one epoch");

@@ -62,6 +62,7 @@ pub(crate) struct Told {
     /// The shopper has an acknowledgement.
     pub(crate) acknowledged: bool,
 }
+
 pub(crate) struct World {
     pub(crate) ledger: Arc<ModelLedger>,
     pub(crate) hot: ModelHotState,
@@ -144,13 +145,6 @@ impl World {
     /// The process dies; another starts.
     pub(crate) fn crash(&mut self) {
         self.keeper = self.another();
-    }
-
-    /// The process ends, and the next one finds another server at the same address.
-    pub(crate) fn connect_to(&mut self, server: &ModelHotState) {
-        self.hot = self.hot.connected_to(server);
-        self.gate = Arc::new(GateStore::new(self.hot.clone()));
-        self.crash();
     }
 
     pub(crate) fn advance(&self, millis: u64) {
