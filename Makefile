@@ -10,7 +10,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 DATA_DIR ?= ./var
 
-.PHONY: help bootstrap bootstrap-k6 run test lint fmt deny faults k6 bench bench-peers openapi clean
+.PHONY: help bootstrap bootstrap-k6 run test lint fmt deny faults sim k6 bench bench-peers openapi clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ fmt: ## Format the code
 
 faults: bootstrap ## The long storm: 200 rounds of killing real processes (SLUICE_STORM_ROUNDS=n for others)
 	@SLUICE_STORM_ROUNDS=$${SLUICE_STORM_ROUNDS:-200} cargo test --locked --package sluice-sim --test it -- --nocapture --test-threads=1 storm
+
+sim: bootstrap ## The deterministic simulator: SEEDS=n seeds from FIRST=n; a failing one is told as a story
+	@SLUICE_SIM_SEEDS=$${SEEDS:-10000} SLUICE_SIM_FIRST=$${FIRST:-0} cargo test --locked --package sluice-sim --test simulation -- --nocapture --exact seeds::seeds
 
 k6: bootstrap bootstrap-k6 ## The k6 scenarios against a server of their own, each closed by an audit
 	@loadtest/run.sh

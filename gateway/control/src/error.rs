@@ -16,7 +16,7 @@ use sluice_domain::reason::ReasonCode;
 use sluice_ledger::LedgerError;
 
 /// Result of a handler.
-pub(crate) type Answer<T> = Result<T, Problem>;
+pub type Answer<T> = Result<T, Problem>;
 
 /// What is wrong with one field or parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,7 +33,7 @@ pub(crate) struct FieldProblem {
 
 /// A refusal or a fault on its way out.
 #[derive(Debug, Clone)]
-pub(crate) struct Problem {
+pub struct Problem {
     code: ReasonCode,
     detail: String,
     errors: Vec<FieldProblem>,

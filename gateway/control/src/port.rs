@@ -1,7 +1,8 @@
 //! What the control plane needs from the rest of the process, in its own words. The server
 //! implements these over the gateways' caches and the keepers' handle.
 
-use sluice_domain::id::{CouponId, LaneId};
+use sluice_claim::port::NotReady;
+use sluice_domain::id::{CouponId, Epoch, LaneId};
 use sluice_domain::lease::Stock;
 use sluice_domain::time::Timestamp;
 
@@ -24,6 +25,10 @@ pub trait Gateways: Send + Sync + 'static {
 pub trait LaneOperator: Send + Sync + 'static {
     /// Says that a coupon has a new revision or more stock. Returns at once and may be repeated.
     fn changed(&self, lane: LaneId, coupon: CouponId);
+
+    /// Says that a script saw a loss of hot state in this epoch. Returns at once and may be repeated.
+    /// The keeper recovers the lane: without a word nobody may notice what no claim touches.
+    fn lost(&self, lane: LaneId, epoch: Epoch, reason: NotReady);
 
     /// Lowers the total of a published coupon: the target is written, its leases are retired and
     /// closed, the total is set. Waits no longer than a few seconds.

@@ -42,7 +42,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// Saves definitions and puts them in force.
-pub(crate) struct Publisher {
+pub struct Publisher {
     ledger: Arc<dyn Ledger>,
     lanes_store: Arc<dyn LaneStore>,
     gateways: Arc<dyn Gateways>,
@@ -54,7 +54,7 @@ pub(crate) struct Publisher {
 
 /// What saving a changed coupon ended in.
 #[derive(Debug)]
-pub(crate) enum Saved {
+pub enum Saved {
     /// In the ledger and, where it is published, in force in its lane.
     InForce,
     /// Another change came first; nothing was written.
@@ -82,7 +82,9 @@ pub(crate) enum Behind {
 }
 
 impl Publisher {
-    pub(crate) fn new(
+    /// A publisher on these stores; nothing is written before a coupon is saved.
+    #[must_use]
+    pub fn new(
         ledger: Arc<dyn Ledger>,
         lanes_store: Arc<dyn LaneStore>,
         gateways: Arc<dyn Gateways>,
@@ -105,12 +107,7 @@ impl Publisher {
     ///
     /// # Errors
     /// 503 `unknown` where the change is saved and not in force yet, or may be saved.
-    pub(crate) async fn save(
-        &self,
-        seen: Revision,
-        coupon: &Coupon,
-        entry: AuditEntry,
-    ) -> Answer<Saved> {
+    pub async fn save(&self, seen: Revision, coupon: &Coupon, entry: AuditEntry) -> Answer<Saved> {
         let actor = entry.actor.clone();
         if coupon.spec.durability == Durability::Hot && coupon.first_open_at.is_some() {
             self.ledger.set_hot_possible(coupon.id).await?;
@@ -135,7 +132,7 @@ impl Publisher {
     ///
     /// # Errors
     /// 503 `unknown`, naming the lane, where it is not in force by then; it goes on behind.
-    pub(crate) async fn put_in_force(&self, coupon: &Coupon) -> Answer<()> {
+    pub async fn put_in_force(&self, coupon: &Coupon) -> Answer<()> {
         let deadline = Instant::now() + self.settings.publish_deadline;
         let mut pause = PAUSE_MIN;
         loop {
@@ -199,7 +196,12 @@ impl Publisher {
         match answer {
             Installed::Applied | Installed::Older { .. } => Ok(()),
             Installed::Epoch(_) => Err(Behind::EpochMoved),
-            Installed::NotReady(why) => Err(Behind::NotReady(why)),
+            Installed::NotReady(why) => {
+                if why.is_loss() {
+                    self.lane_operator.lost(lane, epoch, why);
+                }
+                Err(Behind::NotReady(why))
+            }
         }
     }
 

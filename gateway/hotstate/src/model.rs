@@ -27,6 +27,7 @@
 //!   a lease that clears `final`.
 
 pub mod fault;
+pub mod flaw;
 
 mod claim;
 mod coupon;
@@ -60,11 +61,14 @@ pub struct ModelClock {
     now: Arc<Mutex<Timestamp>>,
 }
 
-/// Hot state in memory. Clones are handles of the same state.
+/// Hot state in memory, as one process reaches it. Clones are handles of the same state and belong to
+/// the same process; see [`ModelHotState::of_another_process`].
 #[derive(Debug, Clone)]
 pub struct ModelHotState {
     clock: ModelClock,
     shared: Arc<Mutex<Shared>>,
+    /// The epochs that this process was told of; claims carry them.
+    learned: Arc<Mutex<HashMap<LaneId, Epoch>>>,
 }
 
 /// What the handles share.
@@ -72,8 +76,6 @@ pub struct ModelHotState {
 struct Shared {
     world: World,
     faults: Faults,
-    /// The epochs that this process was told of; claims carry them.
-    learned: HashMap<LaneId, Epoch>,
     outbox_cap: usize,
 }
 
@@ -117,9 +119,27 @@ impl ModelHotState {
             shared: Arc::new(Mutex::new(Shared {
                 world: World::new(lanes),
                 faults: Faults::default(),
-                learned: HashMap::new(),
                 outbox_cap: MODEL_OUTBOX_CAP,
             })),
+            learned: Arc::default(),
+        }
+    }
+
+    /// The same server, reached by another process: one that was told of no epoch yet.
+    #[must_use]
+    pub fn of_another_process(&self) -> Self {
+        Self {
+            learned: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// The same process, connected to another server from now on.
+    #[must_use]
+    pub fn connected_to(&self, server: &Self) -> Self {
+        Self {
+            learned: Arc::clone(&self.learned),
+            ..server.clone()
         }
     }
 
@@ -137,7 +157,20 @@ impl ModelHotState {
     fn shared(&self) -> MutexGuard<'_, Shared> {
         // A panic of another test thread says nothing about the maps: each transition is one
         // assignment of a finished state.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.shared)
+    }
+
+    /// The epoch that a call of claims carries. Without one nobody is served.
+    fn call_epoch(&self, lane: LaneId) -> Result<Epoch, StoreError> {
+        locked(&self.learned)
+            .get(&lane)
+            .copied()
+            .filter(|&epoch| epoch > Epoch(0))
+            .ok_or(StoreError::LaneNotReady {
+                lane,
+                epoch: Epoch(0),
+                reason: NotReady::Recovering,
+            })
     }
 
     /// Carries out one script, with the faults that were asked for.
@@ -163,19 +196,6 @@ impl ModelHotState {
     }
 }
 
-// === impl Shared ===
-
-impl Shared {
-    /// The epoch that a call of claims carries. Without one nobody is served.
-    fn call_epoch(&self, lane: LaneId) -> Result<Epoch, StoreError> {
-        self.learned
-            .get(&lane)
-            .copied()
-            .filter(|&epoch| epoch > Epoch(0))
-            .ok_or(StoreError::LaneNotReady {
-                lane,
-                epoch: Epoch(0),
-                reason: NotReady::Recovering,
-            })
-    }
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -23,10 +23,12 @@ use crate::audit_log::{AuditEntry, AuditRow};
 use crate::claims::DeadLetter;
 use crate::coupons::{Operation, VersionRow};
 use crate::lanes::{LaneRow, LedgerIdentity};
+use flaw::Flaw;
 
 mod claims;
 mod coupons;
 mod facts;
+pub mod flaw;
 mod keys;
 mod lanes;
 mod leases;
@@ -72,6 +74,8 @@ struct State {
     uses: BTreeMap<(ClaimId, u32), (UserId, ClaimUse)>,
     /// Redemptions that ever used a claim of a coupon, by when they were made.
     listed: BTreeSet<(CouponId, Timestamp, RedemptionId)>,
+    /// The rule that is broken on purpose.
+    flaw: Option<Flaw>,
 }
 
 #[derive(Debug, Clone)]
@@ -186,7 +190,12 @@ impl State {
 
     fn holds(&self, fence: LaneFence) -> Result<bool, LedgerError> {
         let row = self.lane(fence.lane)?;
-        Ok(row.epoch == fence.epoch && row.keeper == fence.keeper)
+        let same_keeper = row.keeper == fence.keeper || self.has(Flaw::KeeperUnchecked);
+        Ok(row.epoch == fence.epoch && same_keeper)
+    }
+
+    fn has(&self, flaw: Flaw) -> bool {
+        self.flaw == Some(flaw)
     }
 
     fn raise_seq(&mut self, lane: LaneId) -> Result<u64, LedgerError> {

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_claim::engine::Engine;
-use sluice_claim::port::{ClaimLookup, ClaimReader, ClaimStore, KeeperRequests as _, ReadError};
+use sluice_claim::port::{
+    ClaimLookup, ClaimReader, ClaimStore, KeeperRequests as _, NotReady, ReadError,
+};
 use sluice_control::port::{Gateways, KeeperStatus, LaneOperator, Lowering, OperatorError};
-use sluice_domain::id::{ClaimId, CouponId, LaneId};
+use sluice_domain::id::{ClaimId, CouponId, Epoch, LaneId};
 use sluice_domain::lease::LeaseState;
 use sluice_edge::limits::slice::{QuotaError, QuotaSource, SliceAsk, SliceGrant};
 use sluice_hotstate::redis::limits::LimiterRedis;
@@ -60,6 +62,10 @@ pub(crate) struct KeeperLanes {
 impl LaneOperator for KeeperLanes {
     fn changed(&self, lane: LaneId, coupon: CouponId) {
         self.keepers.hydrate(lane, coupon);
+    }
+
+    fn lost(&self, lane: LaneId, epoch: Epoch, reason: NotReady) {
+        self.keepers.report_loss(lane, epoch, reason);
     }
 
     async fn lower_total(

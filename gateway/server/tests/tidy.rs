@@ -39,7 +39,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     (
         "sim",
         &[
-            "domain", "hotstate", "ledger", "claim", "checkout", "workers",
+            "domain", "hotstate", "ledger", "claim", "checkout", "control", "workers",
         ],
     ),
     (

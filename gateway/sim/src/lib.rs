@@ -17,6 +17,7 @@ pub mod operator;
 pub mod redis_client;
 pub mod redis_server;
 pub mod shopper;
+pub mod simulation;
 pub mod sluice_process;
 pub mod storm;
 pub mod tally;

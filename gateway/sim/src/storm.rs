@@ -1,6 +1,6 @@
 //! One round of a storm, from an empty folder to a verdict.
 
-mod checkout;
+pub(crate) mod checkout;
 mod last_money;
 mod setup;
 mod verdict;
@@ -99,6 +99,7 @@ pub struct Outcome {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sale {
     pub(crate) coupon: CouponId,
+    /// Units of it at first.
     pub(crate) total: u64,
     pub(crate) per_user: u16,
     pub(crate) per_device: Option<u16>,

@@ -40,6 +40,19 @@ impl Tally {
         self.lock().lane_samples.push(sample);
     }
 
+    /// What was recorded of claims so far.
+    #[must_use]
+    pub fn history(&self) -> History {
+        self.lock().clone()
+    }
+
+    /// What was recorded of the checkout so far.
+    #[must_use]
+    pub fn checkouts(&self) -> Vec<CheckoutAttempt> {
+        let attempts = self.checkout.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.clone()
+    }
+
     /// All of it: of claims, and of the checkout.
     #[must_use]
     pub fn into_history(self) -> (History, Vec<CheckoutAttempt>) {

@@ -1,6 +1,6 @@
 //! What others tell a keeper: bounded, each thing once, never waiting.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -35,7 +35,8 @@ pub(crate) struct Mailbox {
 
 #[derive(Default)]
 struct Inbox {
-    touched: HashSet<CouponId>,
+    /// In order, so that a keeper's work follows from what it was told.
+    touched: BTreeSet<CouponId>,
     /// Of several losses in an epoch one is enough; the newest epoch counts.
     loss: Option<(Epoch, NotReady)>,
     commands: VecDeque<Command>,

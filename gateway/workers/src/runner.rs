@@ -68,7 +68,9 @@ async fn run(
         match next {
             Next::Now => tokio::task::yield_now().await,
             Next::After(millis) => {
+                // In this order, not at random: a run can be repeated.
                 tokio::select! {
+                    biased;
                     () = mailbox.something() => {}
                     () = tokio::time::sleep(Duration::from_millis(millis)) => {}
                 }

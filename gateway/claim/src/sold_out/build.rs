@@ -14,6 +14,9 @@ use crate::shared::Shared;
 
 /// One call of a build may take this long: claims that wait for the filter do not wait that long.
 const CALL_WITHIN: Duration = Duration::from_secs(1);
+/// A filter of so few winners is computed in place: that takes less time than a blocking thread costs
+/// to reach, and leaves the lane's other work nothing to wait for.
+const IN_PLACE_MAX: usize = 256;
 /// A scan may repeat users while its hash is resized, but not for ever.
 const REPEATS_MAX: u64 = 4_096;
 
@@ -83,8 +86,13 @@ async fn make<S: ClaimStore>(
         }
     }
     let hashes = read_winners(shared, lane, coupon, proof).await?;
-    let computed = tokio::task::spawn_blocking(move || WinnerFilter::build(&proof, hashes)).await;
-    let filter = computed.map_err(|_join| BuildError::CutOff)??;
+    let filter = if hashes.len() <= IN_PLACE_MAX {
+        WinnerFilter::build(&proof, hashes)?
+    } else {
+        let build = move || WinnerFilter::build(&proof, hashes);
+        let computed = tokio::task::spawn_blocking(build).await;
+        computed.map_err(|_join| BuildError::CutOff)??
+    };
     shared.metrics.filter_built.increment(1);
     let stored =
         in_time(store.store_filter(lane, coupon, proof, filter.encode(coupon, &proof))).await;

@@ -4,7 +4,7 @@
 //! is bounded; what does not fit raises a flag, and the next pass sweeps over all published
 //! coupons, as the first pass after a start does.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ pub(super) struct Retries {
 }
 
 struct Waiting {
-    coupons: HashMap<CouponId, Attempt>,
+    /// In order, so that what is tried again follows from what was left behind.
+    coupons: BTreeMap<CouponId, Attempt>,
     /// When to go over everything; `None` where that is not needed.
     sweep_at: Option<Instant>,
 }
@@ -41,7 +42,7 @@ impl Retries {
         Self {
             waiting_max,
             state: Mutex::new(Waiting {
-                coupons: HashMap::new(),
+                coupons: BTreeMap::new(),
                 sweep_at: Some(Instant::now()),
             }),
             wake: Notify::new(),
@@ -79,7 +80,7 @@ impl Retries {
         let mut state = self.lock();
         let due: Vec<(CouponId, Duration)> = state
             .coupons
-            .extract_if(|_id, attempt| attempt.due <= now)
+            .extract_if(.., |_id, attempt| attempt.due <= now)
             .map(|(id, attempt)| (id, attempt.pause))
             .collect();
         let sweep = state.sweep_at.take_if(|at| *at <= now).is_some();
@@ -107,7 +108,7 @@ impl Retries {
 impl Publisher {
     /// Works on the queue until told to stop. A rerun is harmless: an install of a revision that is
     /// in force changes nothing.
-    pub(crate) async fn run_retries(&self, mut stop: watch::Receiver<bool>) {
+    pub async fn run_retries(&self, mut stop: watch::Receiver<bool>) {
         let waiting = metrics::gauge!("sluice_publish_waiting");
         loop {
             let (due, sweep) = self.retries.take_due();
@@ -129,9 +130,10 @@ impl Publisher {
                 }
             };
             tokio::select! {
+                biased;
+                _stopped = stop.wait_for(|stop| *stop) => return,
                 () = pause => {}
                 () = self.retries.wake.notified() => {}
-                _stopped = stop.wait_for(|stop| *stop) => return,
             }
         }
     }

@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use sluice_claim::port::{ClaimAnswer, ClaimCall, ClaimRequest, ClaimStore, DefinitionAnswer};
+use sluice_claim::port::{
+    ClaimAnswer, ClaimCall, ClaimRequest, ClaimStore, DefinitionAnswer, NotReady,
+};
 use sluice_control::port::{Lowering, OperatorError};
 use sluice_domain::hash::HashKeys;
-use sluice_domain::id::{CouponId, EntryNumber, LaneId, UserId};
+use sluice_domain::id::{CouponId, EntryNumber, Epoch, LaneId, UserId};
 use sluice_domain::lane::LaneFence;
 use sluice_domain::lease::LeaseState;
 use sluice_domain::published::Published;
@@ -27,6 +29,8 @@ pub(crate) struct Keeper {
     clock: ModelClock,
     /// Coupons it was told of.
     pub changed: Mutex<Vec<CouponId>>,
+    /// Losses it was told of.
+    pub lost: Mutex<Vec<(LaneId, Epoch, NotReady)>>,
 }
 
 impl Keeper {
@@ -36,6 +40,7 @@ impl Keeper {
             hot,
             clock,
             changed: Mutex::new(Vec::new()),
+            lost: Mutex::new(Vec::new()),
         }
     }
 

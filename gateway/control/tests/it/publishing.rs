@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sluice_claim::port::StoreError;
+use sluice_claim::port::{NotReady, StoreError};
 use sluice_domain::claim::Durability;
 use sluice_domain::id::CouponId;
-use sluice_hotstate::model::fault::ModelOp;
+use sluice_hotstate::model::fault::{ModelKey, ModelOp};
 use sluice_ledger::LedgerError;
 use sluice_ledger::audit_log::AuditEntry;
 use sluice_ledger::coupons::{CouponWrite, Coupons as _};
+use sluice_ledger::lanes::Lanes as _;
 use sluice_ledger::leases::Leases;
 use sluice_ledger::model::Fault;
 
@@ -87,6 +88,20 @@ async fn a_lane_that_was_never_opened_answers_unknown_and_catches_up() {
     .await;
     let again = world.post(&format!("{path}/publish"), Value::Null).await;
     assert_eq!(again.expect(200)["revision"], 2);
+}
+
+/// No claim may ever touch the coupon: then nobody else notices.
+#[tokio::test]
+async fn a_loss_that_an_install_meets_is_reported_to_the_keeper() {
+    let world = World::open().await;
+    let (path, id) = world.published(json!(100)).await;
+    let lane = world.keeper.lane_of(id);
+    let epoch = world.ledger.lane(lane).await.unwrap().epoch;
+    world.hot.lose_key(lane, epoch, ModelKey::Definition(id));
+    let paused = world.post(&format!("{path}/pause"), Value::Null).await;
+    paused.expect_problem(503, "outcome_unknown");
+    let reported = world.keeper.lost.lock().unwrap().first().copied();
+    assert_eq!(reported, Some((lane, epoch, NotReady::Loss)));
 }
 
 #[tokio::test]

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sluice_claim::port::NotReady;
 use sluice_control::port::{Clock, Gateways, KeeperStatus, LaneOperator, Lowering, OperatorError};
 use sluice_control::{
     Control, ControlParts, ControlSettings, KeySpec, bootstrap_admin_key, create_key,
 };
 use sluice_domain::hash::HashKeys;
-use sluice_domain::id::{CouponId, LaneId};
+use sluice_domain::id::{CouponId, Epoch, LaneId};
 use sluice_domain::lane::LaneCount;
 use sluice_domain::time::Timestamp;
 use sluice_hotstate::{LaneStore, ModelClock, ModelHotState};
@@ -74,6 +75,10 @@ pub(crate) struct Operators(pub Arc<Keeper>);
 impl LaneOperator for Operators {
     fn changed(&self, _lane: LaneId, coupon: CouponId) {
         self.0.changed.lock().unwrap().push(coupon);
+    }
+
+    fn lost(&self, lane: LaneId, epoch: Epoch, reason: NotReady) {
+        self.0.lost.lock().unwrap().push((lane, epoch, reason));
     }
 
     async fn lower_total(

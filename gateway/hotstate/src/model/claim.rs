@@ -10,8 +10,8 @@ use sluice_claim::port::{
 use sluice_domain::claim::{Grant, GrantBatch, GrantRecord};
 use sluice_domain::coupon::Lifecycle;
 use sluice_domain::id::{CouponId, EntryNumber, Epoch, LaneId, SubjectHash};
-use sluice_domain::time::Timestamp;
 
+use super::flaw::Flaw;
 use super::prologue::{self, Unusable};
 use super::state::{CouponHash, CouponKeys, LaneHash, LaneKeys, ListedLease, Server};
 
@@ -29,7 +29,7 @@ pub(super) fn decide(
     let (lane, current) = prologue::serving(keys, server, call.lane, epoch)?;
     let (held, hash) = prologue::hydrated(current, call.coupon)
         .map_err(|why| unusable(why, call.lane, epoch, call.coupon))?;
-    let mut batch = Batch::new(lane, held.clone(), hash.clone(), server.now);
+    let mut batch = Batch::new((lane, epoch), held.clone(), hash.clone(), server);
     let answers: Vec<Decided> = call
         .requests
         .iter()
@@ -49,8 +49,12 @@ pub(super) fn decide(
             .map(|decided| batch.answer(decided))
             .collect(),
     };
-    batch.write(keys, call.coupon);
-    Ok(reply)
+    if batch.write(keys, call.coupon) {
+        return Ok(reply);
+    }
+    Err(StoreError::Unknown {
+        reason: "the script broke off".to_owned(),
+    })
 }
 
 /// `definition.lua`.
@@ -182,7 +186,7 @@ enum Decided {
 /// A batch at work: a copy of the coupon, changed as its claims are granted, written at the end.
 struct Batch {
     epoch: Epoch,
-    now: Timestamp,
+    server: Server,
     /// The number that the entry will have if anything is granted.
     entry: EntryNumber,
     held: CouponKeys,
@@ -193,10 +197,15 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(lane: &LaneHash, held: CouponKeys, hash: CouponHash, now: Timestamp) -> Self {
+    fn new(
+        (lane, epoch): (&LaneHash, Epoch),
+        held: CouponKeys,
+        hash: CouponHash,
+        server: Server,
+    ) -> Self {
         Self {
-            epoch: lane.epoch,
-            now,
+            epoch,
+            server,
             entry: lane.tail.next(),
             lease: hash.leases.front().copied(),
             held,
@@ -208,6 +217,9 @@ impl Batch {
     /// One claim, in the order of precedence of [`ClaimAnswer`]. `None` where the caller knows a
     /// revision that hot state does not: some of it is lost.
     fn decide(&mut self, call: &ClaimCall, request: &ClaimRequest) -> Option<Decided> {
+        if self.server.has(Flaw::ReplayAfterSoldOut) && self.lease.is_none() && self.hash.is_final {
+            return Some(Decided::SoldOut);
+        }
         if let Some(record) = self.granted_before(request) {
             return Some(Decided::Answer(ClaimAnswer::Replayed(record)));
         }
@@ -255,19 +267,19 @@ impl Batch {
         if call.revision < published.terms_revision {
             return Some(ClaimAnswer::StaleDefinition);
         }
-        if published.lifecycle == Lifecycle::Paused {
+        if published.lifecycle == Lifecycle::Paused && !self.server.has(Flaw::PauseIgnored) {
             return Some(ClaimAnswer::Paused);
         }
         let window = published.window;
         if published.lifecycle != Lifecycle::Live
-            || window.ends_at.is_some_and(|end| self.now >= end)
+            || window.ends_at.is_some_and(|end| self.server.now >= end)
         {
             return Some(ClaimAnswer::Ended);
         }
-        if let Some(starts_at) = window.starts_at.filter(|&start| self.now < start) {
+        if let Some(starts_at) = window.starts_at.filter(|&start| self.server.now < start) {
             return Some(ClaimAnswer::NotStarted { starts_at });
         }
-        (self.now < self.hash.opens_at).then_some(ClaimAnswer::OpensSoon {
+        (self.server.now < self.hash.opens_at).then_some(ClaimAnswer::OpensSoon {
             opens_at: self.hash.opens_at,
         })
     }
@@ -275,7 +287,7 @@ impl Batch {
     fn over_limit(&self, request: &ClaimRequest) -> Option<ClaimAnswer> {
         let limits = self.hash.published.limits;
         let held = self.held.users.get(&request.user).map_or(0, Vec::len);
-        if held >= usize::from(limits.per_user) {
+        if held >= usize::from(limits.per_user) && !self.server.has(Flaw::UserLimitIgnored) {
             return Some(ClaimAnswer::UserLimit);
         }
         if full(&self.held.devices, request.device, limits.per_device) {
@@ -292,7 +304,7 @@ impl Batch {
             claim_id: request.claim_id,
             ticket: lease.next,
             version: self.hash.published.version,
-            granted_at: self.now,
+            granted_at: self.server.now,
             entry: self.entry,
         };
         self.lease = Some(ListedLease {
@@ -334,13 +346,13 @@ impl Batch {
         }
     }
 
-    /// Writes the batch: nothing where nothing was granted.
-    fn write(self, keys: &mut LaneKeys, coupon: CouponId) {
+    /// Writes the batch: nothing where nothing was granted. False where it broke off.
+    fn write(self, keys: &mut LaneKeys, coupon: CouponId) -> bool {
         let (Some(lease), Some(lane)) = (self.lease, keys.hash.as_mut()) else {
-            return;
+            return true;
         };
         if self.grants.is_empty() {
-            return;
+            return true;
         }
         lane.tail = self.entry;
         let mut hash = self.hash;
@@ -357,11 +369,11 @@ impl Batch {
             lease: lease.number,
             revision: hash.published.revision,
             version: hash.published.version,
-            granted_at: self.now,
+            granted_at: self.server.now,
             durability: hash.published.durability,
             grants: self.grants,
         };
-        let mut held = self.held;
+        let held = self.held;
         hash.users = held.users.len();
         // The script adds what a call counts: hashes of limits that the coupon does not have are
         // neither compared nor written, whatever hydration filled them with.
@@ -372,10 +384,46 @@ impl Batch {
         if limits.per_address.is_some() {
             hash.addresses = held.addresses.len();
         }
-        held.hash = Some(hash);
         let current = keys.epoch_mut(self.epoch);
-        *current.coupon_mut(coupon) = held;
-        current.out.insert(self.entry, Arc::new(batch));
+        let writes = self.server.tear.map_or(Write::COUNT, |tear| tear.writes());
+        for write in Write::order(self.server.flaw).into_iter().take(writes) {
+            match write {
+                Write::Ticket => current.coupon_mut(coupon).hash = Some(hash.clone()),
+                Write::Entry => {
+                    current.out.insert(self.entry, Arc::new(batch.clone()));
+                }
+                Write::Users => {
+                    let kept = current.coupon_mut(coupon);
+                    kept.users.clone_from(&held.users);
+                    kept.devices.clone_from(&held.devices);
+                    kept.addresses.clone_from(&held.addresses);
+                }
+            }
+        }
+        writes == Write::COUNT
+    }
+}
+
+/// The writes of a script that grants, each for itself where it breaks off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Write {
+    Ticket,
+    Entry,
+    Users,
+}
+
+// === impl Write ===
+
+impl Write {
+    const COUNT: usize = 3;
+
+    /// The ticket first: whatever is missing after it can only under-sell.
+    const fn order(flaw: Option<Flaw>) -> [Self; Self::COUNT] {
+        match flaw {
+            Some(Flaw::EntryLast) => [Self::Ticket, Self::Users, Self::Entry],
+            Some(Flaw::TicketLast) => [Self::Entry, Self::Users, Self::Ticket],
+            Some(_) | None => [Self::Ticket, Self::Entry, Self::Users],
+        }
     }
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use sluice_claim::port::{NotReady, StoreError};
 use sluice_domain::claim::GrantRecord;
-use sluice_domain::id::{CouponId, Epoch, LaneId, Revision, Ticket, UserId};
+use sluice_domain::id::{CouponId, EntryNumber, Epoch, LaneId, Revision, Ticket, UserId};
 use sluice_domain::lane::LaneFence;
 use sluice_domain::published::Published;
 
 use super::OPENS_AFTER_MS;
+use super::flaw::Flaw;
 use super::prologue::{Runs, fenced, same_server, stands};
 use super::state::{CouponHash, LaneKeys, ListedLease, Server};
 use crate::lane_store::{
@@ -37,7 +38,11 @@ pub(super) fn install(
     }
     let is_open = hash.state == LaneState::Open;
     match keys.current().and_then(|held| held.revision(published.id)) {
-        Some(in_force) if in_force >= published.revision => return Installed::Older { in_force },
+        Some(in_force)
+            if in_force >= published.revision && !server.has(Flaw::OlderRevisionTaken) =>
+        {
+            return Installed::Older { in_force };
+        }
         None if is_open && is_known(keys, published.id) => {
             return Installed::NotReady(NotReady::Loss);
         }
@@ -86,7 +91,7 @@ pub(super) fn install_lease(
         if !hash.ready {
             return LeaseInstalled::NotHydrated;
         }
-        if lease.lease <= hash.last_lease {
+        if lease.lease <= hash.last_lease && !server.has(Flaw::LastLeaseIgnored) {
             return LeaseInstalled::Ignored {
                 last: hash.last_lease,
             };
@@ -173,6 +178,9 @@ pub(super) fn retire(
         hash.last_lease = hash.last_lease.max(retire.last);
     });
     match keys.hash.as_ref() {
+        Some(_) if server.has(Flaw::TailForgotten) => Fenced::Done(Retired {
+            tail: EntryNumber(0),
+        }),
         Some(hash) => Fenced::Done(Retired { tail: hash.tail }),
         None => Fenced::NotReady(NotReady::Missing),
     }

@@ -1,14 +1,14 @@
 //! What a server can do to us, on purpose.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sluice_claim::port::StoreError;
 use sluice_domain::id::{CouponId, EntryNumber, Epoch, LaneId};
 
-use super::ModelHotState;
 use super::state::{EpochKeys, LaneKeys, World};
+use super::{ModelHotState, Shared};
 
 /// Transitions that [`ModelHotState::forget_suffix`] can undo.
 pub const HISTORY_MAX: usize = 256;
@@ -151,6 +151,35 @@ impl ModelHotState {
     /// hands back. Neither run id, role nor script cache tells: only the id does.
     pub fn step_down_and_up(&self, lost: usize) -> usize {
         self.forget_suffix(lost)
+    }
+
+    /// A replica of this server that is `lost` transitions behind and was never promoted: another
+    /// server that carries the same id. How many it lacks.
+    #[must_use]
+    pub fn lagging_replica(&self, lost: usize) -> (Self, usize) {
+        let shared = self.shared();
+        let mut world = shared.world.clone();
+        let outbox_cap = shared.outbox_cap;
+        drop(shared);
+        let behind = world.undo(lost);
+        world.primary = false;
+        let replica = Self {
+            clock: self.clock.clone(),
+            shared: Arc::new(Mutex::new(Shared {
+                world,
+                faults: Faults::default(),
+                outbox_cap,
+            })),
+            learned: Arc::clone(&self.learned),
+        };
+        (replica, behind)
+    }
+
+    /// The replica becomes a primary under the id `replid`, which no other server has.
+    pub fn promote(&self, replid: u64) {
+        let world = &mut self.shared().world;
+        world.primary = true;
+        world.replid = replid;
     }
 
     /// Makes the server a replica (`false`) or a primary again under the same id (`true`).

@@ -7,6 +7,7 @@ use sluice_domain::id::{ClaimId, CouponId, EntryNumber, Epoch, LedgerId, Subject
 use sluice_domain::lane::LaneFence;
 use sluice_domain::time::Timestamp;
 
+use super::flaw::Flaw;
 use super::prologue::{Runs, deposed, fenced, same_server};
 use super::state::{CouponKeys, LaneHash, LaneKeys, Server};
 use crate::lane_store::{Fenced, FencedOff, LaneFacts, LaneState, OutboxEntry, Refusal};
@@ -75,7 +76,7 @@ pub(super) fn fence(
     fence: LaneFence,
     ledger: LedgerId,
 ) -> Fenced<FencedOff> {
-    if !server.primary {
+    if !server.primary && !server.has(Flaw::RoleUnchecked) {
         return Fenced::NotReady(NotReady::ServerChanged);
     }
     let fresh = LaneHash {
@@ -107,7 +108,9 @@ pub(super) fn fence(
             }
         }
         Some(hash) => {
-            hash.unsalvaged.push(hash.epoch);
+            if !server.has(Flaw::UnsalvagedForgotten) {
+                hash.unsalvaged.push(hash.epoch);
+            }
             hash.known = 0;
             hash.hydrated = 0;
             hash.refused = 0;
@@ -222,7 +225,12 @@ pub(super) fn mark(
     write(keys, |hash| hash.seq = hash.seq.max(seq));
     let current = keys.epoch_mut(fence.epoch);
     current.mark = Some(mark);
-    current.out = current.out.split_off(&mark.next());
+    let kept_from = if server.has(Flaw::TrimmedBeyondMark) {
+        mark.next().next()
+    } else {
+        mark.next()
+    };
+    current.out = current.out.split_off(&kept_from);
     facts(keys, server)
 }
 

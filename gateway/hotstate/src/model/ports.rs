@@ -10,7 +10,7 @@ use sluice_domain::published::Published;
 use sluice_domain::time::Timestamp;
 
 use super::fault::ModelOp;
-use super::{ModelHotState, claim, coupon, hydration, lane, prologue};
+use super::{ModelHotState, claim, coupon, hydration, lane, locked, prologue};
 use crate::lane_store::{
     CouponFigures, Fenced, FencedOff, HydrateBegin, Hydration, Installed, LaneFacts, LaneStore,
     LeaseInstall, LeaseInstalled, OutboxEntry, Refusal, Retire, Retired,
@@ -20,12 +20,17 @@ use crate::lane_store::{
 
 impl ClaimStore for ModelHotState {
     async fn decide(&self, call: ClaimCall) -> Result<ClaimReply, StoreError> {
+        let epoch = self.call_epoch(call.lane);
         self.run(ModelOp::Decide, move |shared, server| {
-            let epoch = shared.call_epoch(call.lane)?;
+            let epoch = epoch?;
             let cap = shared.outbox_cap;
-            shared.world.transition(call.lane, |keys| {
+            let decided = shared.world.transition(call.lane, |keys| {
                 claim::decide(keys, server, epoch, cap, &call)
-            })?
+            })?;
+            if matches!(decided, Err(StoreError::Unknown { .. })) {
+                shared.world.tear = None;
+            }
+            decided
         })
         .await
     }
@@ -35,9 +40,9 @@ impl ClaimStore for ModelHotState {
         lane: LaneId,
         coupon: CouponId,
     ) -> Result<DefinitionAnswer, StoreError> {
+        let epoch = self.call_epoch(lane);
         self.run(ModelOp::Definition, move |shared, server| {
-            let epoch = shared.call_epoch(lane)?;
-            claim::definition(shared.world.existing(lane)?, server, lane, epoch, coupon)
+            claim::definition(shared.world.existing(lane)?, server, lane, epoch?, coupon)
         })
         .await
     }
@@ -99,8 +104,8 @@ impl LaneStore for ModelHotState {
     }
 
     fn learn_epoch(&self, lane: LaneId, epoch: Epoch) {
-        let mut shared = self.shared();
-        let known = shared.learned.entry(lane).or_default();
+        let mut learned = locked(&self.learned);
+        let known = learned.entry(lane).or_default();
         *known = epoch.max(*known);
     }
 

@@ -16,6 +16,7 @@ use sluice_domain::lane::LaneCount;
 use sluice_domain::published::Published;
 use sluice_domain::time::Timestamp;
 
+use super::flaw::{Flaw, Tear};
 use crate::lane_store::{LaneFacts, LaneState};
 
 /// What a script sees of the server it runs on.
@@ -27,14 +28,20 @@ pub(super) struct Server {
     pub(super) replid: u64,
     /// `role:master`.
     pub(super) primary: bool,
+    /// The rule that is broken on purpose.
+    pub(super) flaw: Option<Flaw>,
+    /// Where a script that grants breaks off.
+    pub(super) tear: Option<Tear>,
 }
 
 /// The whole server, and what it may lose.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct World {
     pub(super) lanes: Vec<LaneKeys>,
     pub(super) replid: u64,
     pub(super) primary: bool,
+    pub(super) flaw: Option<Flaw>,
+    pub(super) tear: Option<Tear>,
     /// Lanes as they were before each of the last transitions, newest last.
     pub(super) history: VecDeque<(usize, LaneKeys)>,
     pub(super) history_max: usize,
@@ -120,6 +127,20 @@ pub(super) struct ListedLease {
     pub(super) end: Ticket,
 }
 
+// === impl Server ===
+
+impl Server {
+    /// Whether the lane was opened on this server as it is now.
+    pub(super) fn is_the_one_of(self, hash: &LaneHash) -> bool {
+        (self.primary || self.has(Flaw::RoleUnchecked))
+            && (self.replid == hash.replid || self.has(Flaw::ReplidUnchecked))
+    }
+
+    pub(super) fn has(self, flaw: Flaw) -> bool {
+        self.flaw == Some(flaw)
+    }
+}
+
 // === impl World ===
 
 impl World {
@@ -128,6 +149,8 @@ impl World {
             lanes: lanes.iter().map(|_lane| LaneKeys::default()).collect(),
             replid: 1,
             primary: true,
+            flaw: None,
+            tear: None,
             history: VecDeque::new(),
             history_max: super::fault::HISTORY_MAX,
         }
@@ -138,6 +161,8 @@ impl World {
             now,
             replid: self.replid,
             primary: self.primary,
+            flaw: self.flaw,
+            tear: self.tear,
         }
     }
 
@@ -214,7 +239,7 @@ impl LaneKeys {
         let current = self.current();
         Some(LaneFacts {
             lane_time: server.now,
-            same_server: server.primary && server.replid == hash.replid,
+            same_server: server.is_the_one_of(hash),
             epoch: hash.epoch,
             state: hash.state,
             keeper: hash.keeper,

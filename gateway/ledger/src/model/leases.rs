@@ -8,6 +8,7 @@ use sluice_domain::lane::LaneFence;
 use sluice_domain::lease::{LEASE_TICKETS_MAX, Lease, LeaseState, Stock};
 use sluice_domain::time::Timestamp;
 
+use super::flaw::Flaw;
 use super::{ModelLedger, State};
 use crate::LedgerError;
 use crate::coupons::change::lowered_entry;
@@ -60,7 +61,7 @@ impl State {
     }
 
     fn close(&mut self, lease: &Lease) -> Result<bool, LedgerError> {
-        if lease.state == LeaseState::Closed {
+        if lease.state == LeaseState::Closed && !self.has(Flaw::ClosedTwice) {
             return Ok(false);
         }
         let of_lease = |row: &&sluice_domain::claim::ClaimRow| row.lease == lease.number;
@@ -90,7 +91,14 @@ impl Leases for ModelLedger {
     async fn leases(&self, coupon: CouponId) -> Result<Vec<Lease>, LedgerError> {
         self.call(|state| {
             let record = state.coupons.get(&coupon);
-            Ok(record.map_or(Vec::new(), |record| record.leases.clone()))
+            let mut leases = record.map_or(Vec::new(), |record| record.leases.clone());
+            if state.has(Flaw::ClassByDefinition) {
+                let hot = record.map(|record| record.coupon.spec.durability);
+                for lease in &mut leases {
+                    lease.hot_possible = hot == Some(Durability::Hot);
+                }
+            }
+            Ok(leases)
         })
     }
 
@@ -175,9 +183,14 @@ impl Leases for ModelLedger {
                     let text = format!("lease {lease} of coupon {coupon} is of the current epoch");
                     return Err(LedgerError::corrupt(text));
                 }
+                let no_grace = state.has(Flaw::NoGrace);
                 let held = state.lease_mut(coupon, lease)?;
                 held.state = LeaseState::Quarantined;
-                held.grace_until = Some(grace_until);
+                held.grace_until = Some(if no_grace {
+                    Timestamp::MIN
+                } else {
+                    grace_until
+                });
                 Ok(true)
             })
         })

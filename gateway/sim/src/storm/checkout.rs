@@ -80,7 +80,7 @@ impl Bought {
 }
 
 /// The checks, and what was done.
-pub(super) async fn judge(
+pub(crate) async fn judge(
     ledger: &dyn Ledger,
     sales: &[Sale],
     coupons: &[CouponRows],

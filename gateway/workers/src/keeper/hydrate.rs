@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use sluice_domain::claim::ClaimRow;
-use sluice_domain::id::{CouponId, SubjectHash, UserId};
+use sluice_domain::id::{CouponId, Revision, SubjectHash, UserId};
 use sluice_domain::lease::Lease;
 use sluice_hotstate::lane_store::{HydrateBegin, Hydration};
 use sluice_ledger::leases::LeaseStep;
@@ -175,7 +175,24 @@ impl Keeper {
             .store
             .hydrate_begin(self.fence, &begin, job.attempt)
             .await?;
-        Ok(slice_of(settled(answer)?))
+        let answer = settled(answer)?;
+        if answer == Hydration::StaleRevision {
+            self.check_revision(job.coupon, begin.published.revision).await?;
+        }
+        Ok(slice_of(answer))
+    }
+
+    /// What is in force in hot state was in the ledger before: a ledger that, read after it, still
+    /// has nothing newer than what hot state called stale was set back. Figures do not tell that of a
+    /// coupon that was never hydrated.
+    async fn check_revision(&self, coupon: CouponId, stale: Revision) -> Result<(), Trouble> {
+        let stored = self.parts.ledger.coupon(coupon).await?;
+        if stored.is_some_and(|stored| stored.revision > stale) {
+            return Ok(());
+        }
+        Err(Trouble::Halt(format!(
+            "the ledger was set back: hot state has coupon {coupon} above revision {stale}"
+        )))
     }
 
     async fn hydrate_finish(

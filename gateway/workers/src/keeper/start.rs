@@ -63,6 +63,11 @@ impl Keeper {
         let taken = self.parts.store.take(self.fence, identity, until).await?;
         let facts = match taken {
             Fenced::Done(facts) => facts,
+            // A server that was left in an older epoch and is back, by all signs of its own the one
+            // that was opened: the ledger is ahead of it, as the set-back check has passed.
+            Fenced::Deposed { epoch, .. } if epoch < self.fence.epoch => {
+                return Err(Trouble::Recover(Cause::ServerChanged));
+            }
             Fenced::Deposed { .. } => return Err(Trouble::Lost),
             Fenced::NotReady(reason) => {
                 // "In another epoch": behind the ledger, as the set-back check has passed.

@@ -1,5 +1,6 @@
 //! What may go wrong with Redis, the ledger and the keeper, one fault at a time.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sluice_claim::port::{ClaimAnswer, StoreError};
@@ -14,6 +15,7 @@ use sluice_workers::keeper::{Keeper, Next, PhaseName};
 use sluice_workers::settings::KeeperSettings;
 
 use crate::fixture::settings;
+use crate::gate::GateStore;
 use crate::world::{LANE, World, now};
 
 /// Decision 22: a cut tail held acknowledged `hot` claims.
@@ -118,6 +120,28 @@ fn a_step_down_and_up_that_lost_nothing_costs_one_epoch_and_no_ticket() {
     assert_eq!(world.row().epoch, Epoch(2));
     assert_eq!(world.sell(coupon, 20..90), 30);
     assert_eq!(world.rows(coupon).len(), 50);
+}
+
+/// It never restarted, so its own id still stands in its lane hash; only its epoch is old.
+#[test]
+fn an_old_server_that_is_back_as_it_was_left_is_recovered() {
+    let mut world = World::new();
+    world.open();
+    let coupon = world.publish(Some(20), "ledger");
+    assert_eq!(world.sell(coupon, 0..5), 5);
+    let (left, _behind) = world.hot.lagging_replica(0);
+    left.promote(world.hot.replid());
+    world.hot.restart_empty();
+    world.run(1_000);
+    assert_eq!(world.row().epoch, Epoch(2));
+    world.hot = world.hot.connected_to(&left);
+    world.gate = Arc::new(GateStore::new(world.hot.clone()));
+    world.crash();
+    world.run(1_000);
+    assert_eq!(world.status().phase, PhaseName::Open);
+    assert_eq!(world.row().epoch, Epoch(3), "one loss, one epoch");
+    assert_eq!(world.sell(coupon, 10..14), 4);
+    world.check();
 }
 
 #[test]

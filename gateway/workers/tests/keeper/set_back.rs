@@ -1,9 +1,11 @@
 //! Redis and the ledger are not of one past: who is believed, and who has to be asked.
 
-use sluice_claim::port::{ClaimAnswer, StoreError};
+use sluice_claim::port::{ClaimAnswer, NotReady, StoreError};
 use sluice_domain::change;
 use sluice_domain::id::Epoch;
+use sluice_domain::published::Published;
 use sluice_hotstate::LaneStore as _;
+use sluice_hotstate::lane_store::Installed;
 use sluice_hotstate::model::fault::ModelKey;
 use sluice_ledger::claims::Claims as _;
 use sluice_workers::keeper::PhaseName;
@@ -83,6 +85,31 @@ fn a_lane_that_was_given_to_another_ledger_stays_with_it() {
     world.run(1_000);
     assert_eq!(world.status().phase, PhaseName::Open);
     assert_eq!(world.sell(coupon, 15..40), 5);
+}
+
+/// The figures of hot state tell nothing of a coupon that was not hydrated in its epoch.
+#[test]
+fn a_revision_of_a_cold_coupon_that_only_redis_knows_halts_the_lane() {
+    let mut world = World::new();
+    world.open();
+    let coupon = world.publish(Some(20), "ledger");
+    world.run(100);
+    world.hot.restart_keeping();
+    world.keeper.hear_of_loss(Epoch(1), NotReady::ServerChanged);
+    while world.status().phase != PhaseName::Open || world.row().epoch == Epoch(1) {
+        world.step();
+    }
+    let backup = world.ledger.snapshot();
+    world.change(coupon, |held, now| change::pause(held, now).unwrap());
+    let paused = Published::of(&world.coupon(coupon), &[]).unwrap();
+    let installed = now(world.hot.install(LANE, Epoch(2), &paused)).unwrap();
+    assert_eq!(installed, Installed::Applied);
+    world.ledger.restore(&backup);
+    world.crash();
+    world.run(2_000);
+    let status = world.status();
+    assert_eq!(status.phase, PhaseName::Halted, "{status:?}");
+    assert!(status.halted.unwrap().contains("above revision 2"));
 }
 
 /// What a changed server still knows of its coupons counts: a pause that only Redis remembers must
