@@ -41,7 +41,7 @@ struct Inbox {
     loss: Option<(Epoch, NotReady)>,
     commands: VecDeque<Command>,
     /// What keepers of other lanes say of coupons.
-    words: HashSet<(CouponId, ShardWord)>,
+    words: BTreeSet<(CouponId, ShardWord)>,
     stop: bool,
 }
 

@@ -337,6 +337,7 @@ scripts! {
     fn refused(lane: LaneId, epoch: Epoch) -> Vec<(ClaimId, EntryNumber)>;
     fn install_lease(fence: LaneFence, lease: LeaseInstall) -> Fenced<LeaseInstalled>;
     fn set_final(fence: LaneFence, coupon: CouponId, more_may_come: bool) -> Fenced<()>;
+    fn clear_final(fence: LaneFence, coupon: CouponId) -> Fenced<()>;
     fn retire(fence: LaneFence, retire: Retire) -> Fenced<Retired>;
     fn forget(fence: LaneFence, coupon: CouponId) -> Fenced<()>;
     fn figures(lane: LaneId, coupon: CouponId) -> Option<CouponFigures>;

@@ -22,7 +22,7 @@ use super::trouble::{Trouble, settled};
 const WORDS_MAX: usize = 1_024;
 
 /// What one keeper tells another about a coupon of which both keep a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ShardWord {
     /// Give back what is on your list: somebody waits for it.
     GiveBack {
