@@ -19,6 +19,7 @@ pub struct HashKeys {
     device: [u8; 32],
     address: [u8; 32],
     redemption: [u8; 32],
+    grant: [u8; 32],
 }
 
 impl HashKeys {
@@ -32,6 +33,7 @@ impl HashKeys {
             device: blake3::derive_key("sluice 2026 device of a claim", master),
             address: blake3::derive_key("sluice 2026 address of a claim", master),
             redemption: blake3::derive_key("sluice 2026 redemption of an order", master),
+            grant: blake3::derive_key("sluice 2026 subject of a granted claim", master),
         }
     }
 
@@ -103,6 +105,15 @@ impl HashKeys {
             std::net::IpAddr::V4(v4) => hasher.update(&v4.octets()),
             std::net::IpAddr::V6(v6) => hasher.update(&v6.octets()[..8]),
         };
+        SubjectHash(first(&hasher))
+    }
+
+    /// What stands for device and address in a claim that was granted to a user: there is neither,
+    /// and limits by them are no business of grants, so each such claim counts by itself.
+    #[must_use]
+    pub fn granted(&self, claim: ClaimId) -> SubjectHash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.grant);
+        hasher.update(&claim.0);
         SubjectHash(first(&hasher))
     }
 

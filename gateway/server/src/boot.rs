@@ -28,7 +28,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use crate::adapter::service_keys::LedgerServiceKeys;
-use crate::adapter::{KeeperLanes, LedgerReader, OwnGateway, SharedQuota};
+use crate::adapter::{EngineGrants, KeeperLanes, LedgerReader, OwnGateway, SharedQuota};
 use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::data_dir::{DataDir, DataDirLock};
@@ -126,7 +126,7 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
     let checkout = start_checkout(&data, &settings, &ledger, &keys, clock);
     let plane = DataPlane {
         engine: Arc::clone(&engine),
-        checkout,
+        checkout: checkout.clone(),
         ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
         clock,
     };
@@ -135,7 +135,12 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
         ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
         lanes_store: hotstate as _,
         keys,
+        granter: Arc::new(EngineGrants {
+            engine: Arc::clone(&engine),
+            data: data.handle().clone(),
+        }),
         gateways: Arc::new(OwnGateway(engine)),
+        checkout,
         lane_operator: Arc::new(KeeperLanes {
             keepers: handle,
             ledger: Arc::clone(&ledger) as _,
