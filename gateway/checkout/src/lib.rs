@@ -5,6 +5,7 @@
 //! checkout goes on while hot state is away.
 
 mod candidates;
+mod causes;
 mod error;
 pub mod explain;
 mod hold;
@@ -25,6 +26,7 @@ use sluice_ledger::Ledger;
 use tokio::sync::Semaphore;
 
 pub use candidates::{Ask, Unclaimed};
+pub use causes::{CancelledClaim, CancelledOrder, Done, GrantPlan, GrantTarget, OrderGrant};
 pub use error::{Answer, CheckoutError, PriceChange, Refused};
 pub use hold::{HoldAsk, Holding};
 pub use settings::CheckoutSettings;

@@ -5,6 +5,7 @@
 //! and properties, and the simulator runs the very code that production runs.
 
 pub mod cart;
+pub mod cause;
 pub mod change;
 pub mod claim;
 pub mod coupon;

@@ -1,5 +1,6 @@
 //! The phases of a request, in order.
 
+pub(crate) mod backend;
 pub(crate) mod checkout;
 
 use std::net::IpAddr;
@@ -92,6 +93,11 @@ where
         return checkout::run(edge, parts, body, route, address, context).await;
     }
 
+    // So has the backend that says what happened to orders.
+    if route.is_backend() {
+        return backend::run(edge, parts, body, route, context).await;
+    }
+
     // Identify: who calls, and that user's and device's buckets. Before the body is read, so that
     // strangers cannot make us wait for one.
     let caller = match route {
@@ -99,7 +105,7 @@ where
         Route::Passes | Route::Claim { .. } | Route::ClaimStatus { .. } => {
             Some(identify(edge, &parts.headers)?)
         }
-        _checkout => None,
+        _of_their_own => None,
     };
 
     // Parse: the body and the idempotency key.
@@ -125,7 +131,7 @@ where
         (Route::Claim { .. } | Route::ClaimStatus { .. } | Route::Passes, None) => {
             Err(Stop::Rejected(Rejected::Missing))
         }
-        (_checkout, _) => Err(Stop::Code(ReasonCode::NotFound)),
+        (_of_their_own, _) => Err(Stop::Code(ReasonCode::NotFound)),
     }
 }
 

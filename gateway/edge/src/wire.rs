@@ -34,6 +34,19 @@ pub(crate) fn claim_now(view: &ClaimView, held: &HeldBy) -> Vec<u8> {
     body
 }
 
+/// A granted claim: `order` is the order that it was granted because of, or null where the user has
+/// it for another reason.
+pub(crate) fn granted(view: &ClaimView, order: Option<&OrderId>) -> Vec<u8> {
+    let mut body = claim(view);
+    body.pop();
+    // An order id's characters need no escaping; writing into a Vec cannot fail.
+    let _infallible = match order {
+        Some(order) => write!(body, ",\"order_id\":\"{order}\"}}"),
+        None => write!(body, ",\"order_id\":null}}"),
+    };
+    body
+}
+
 /// A claim.
 ///
 /// Nothing in it needs escaping: ids are of closed alphabets, words and instants are ours.

@@ -7,8 +7,10 @@ mod it {
     mod checkout;
     mod checkout_refusals;
     mod claims;
+    mod client;
     mod codes;
     mod connections;
+    mod grants;
     mod harness;
     mod http2;
     mod http2_attacks;

@@ -7,6 +7,7 @@
 pub mod api_keys;
 pub mod audit_facts;
 pub mod audit_log;
+pub mod causes;
 pub mod claims;
 #[cfg(feature = "testing")]
 pub mod conformance;
@@ -29,6 +30,7 @@ pub trait Ledger:
     + claims::Claims
     + coupons::Coupons
     + redemptions::Redemptions
+    + causes::Causes
     + api_keys::ApiKeys
     + audit_log::AuditLog
     + audit_facts::AuditFacts
@@ -41,6 +43,7 @@ impl<T> Ledger for T where
         + claims::Claims
         + coupons::Coupons
         + redemptions::Redemptions
+        + causes::Causes
         + api_keys::ApiKeys
         + audit_log::AuditLog
         + audit_facts::AuditFacts

@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use sluice_domain::cause::Cause;
 use sluice_domain::claim::ClaimRow;
 use sluice_domain::coupon::Coupon;
 use sluice_domain::id::{
-    ClaimId, CouponId, Epoch, KeeperNumber, LaneId, LedgerId, RedemptionId, Ticket, UserId,
+    ClaimId, CouponId, Epoch, KeeperNumber, LaneId, LedgerId, OrderId, RedemptionId, Ticket, UserId,
 };
 use sluice_domain::lane::{LaneCount, LaneFence};
 use sluice_domain::lease::{Lease, Stock};
@@ -24,6 +25,7 @@ use crate::claims::DeadLetter;
 use crate::coupons::{Operation, VersionRow};
 use crate::lanes::{LaneRow, LedgerIdentity};
 
+mod causes;
 mod claims;
 mod coupons;
 mod facts;
@@ -72,6 +74,8 @@ struct State {
     uses: BTreeMap<(ClaimId, u32), (UserId, ClaimUse)>,
     /// Redemptions that ever used a claim of a coupon, by when they were made.
     listed: BTreeSet<(CouponId, Timestamp, RedemptionId)>,
+    cancelled_orders: BTreeMap<OrderId, Timestamp>,
+    causes: BTreeMap<(OrderId, ClaimId), Cause>,
 }
 
 #[derive(Debug, Clone)]

@@ -21,6 +21,7 @@ use writer::{Writer, WriterLoop};
 pub use health::Unwritable;
 
 mod append;
+mod causes;
 mod checkpoint;
 mod claims;
 mod codes;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_claim::engine::Engine;
-use sluice_claim::port::{ClaimLookup, ClaimReader, ClaimStore, ReadError};
 use sluice_claim::outcome::{ClaimOutcome, Unavailable};
+use sluice_claim::port::{ClaimLookup, ClaimReader, ClaimStore, ReadError};
 use sluice_control::port::{
     Gateways, Granter, KeeperStatus, LaneOperator, Lowering, OperatorError,
 };

@@ -148,12 +148,7 @@ pub(super) fn read_hold(node: &Node<'_>, report: &mut Report) -> Option<HoldRequ
     fields.extend(["order_id", "expected_total"]);
     let object = node.object(report, &fields)?;
     let quote = quote_fields(&object, report);
-    let order = object
-        .require(report, "order_id", "the id of an order")
-        .and_then(|node| match node.text(report)?.parse::<OrderId>() {
-            Ok(order) => Some(order),
-            Err(error) => node.refuse(report, error.to_string()),
-        });
+    let order = read_order(&object, report);
     let cart = quote.as_ref().map(|quote| &quote.cart);
     let expected_total = cart::amount_of(&object, report, "expected_total", cart);
     Some(HoldRequest {
@@ -161,6 +156,15 @@ pub(super) fn read_hold(node: &Node<'_>, report: &mut Report) -> Option<HoldRequ
         expected_total: expected_total?,
         quote: quote?,
     })
+}
+
+/// The id of an order, as the shop names it.
+pub(super) fn read_order(object: &Object<'_>, report: &mut Report) -> Option<OrderId> {
+    let node = object.require(report, "order_id", "the id of an order")?;
+    match node.text(report)?.parse() {
+        Ok(order) => Some(order),
+        Err(error) => node.refuse(report, error.to_string()),
+    }
 }
 
 pub(super) fn read_refund(node: &Node<'_>, report: &mut Report) -> Option<RefundRequest> {

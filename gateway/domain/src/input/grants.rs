@@ -4,7 +4,7 @@ use super::checkout::{self, BuyerFacts};
 use super::reader::{Node, Object, Report};
 use super::text;
 use crate::cart::Cart;
-use crate::id::{ClaimId, CouponId, UserId};
+use crate::id::{ClaimId, CouponId, OrderId, UserId};
 
 /// Most users of one grant.
 pub const GRANT_USERS_MAX: usize = 1_000;
@@ -18,6 +18,17 @@ pub struct GrantRequest {
     pub users: Vec<UserId>,
     /// Why, for the audit log; 1 to 500 characters.
     pub reason: String,
+}
+
+/// The body of `POST /v1/grants`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderGrantRequest {
+    /// What.
+    pub coupon: CouponId,
+    /// To whom.
+    pub user: UserId,
+    /// Because of which order.
+    pub order: OrderId,
 }
 
 /// The body of `POST /admin/v1/cannot-use`.
@@ -64,6 +75,22 @@ pub(super) fn read_grant(node: &Node<'_>, report: &mut Report) -> Option<GrantRe
     })
 }
 
+pub(super) fn read_order_grant(node: &Node<'_>, report: &mut Report) -> Option<OrderGrantRequest> {
+    let object = node.object(report, &["coupon_id", "user_id", "order_id"])?;
+    let coupon = object
+        .require(report, "coupon_id", "a coupon id")
+        .and_then(|node| coupon(&node, report));
+    let user = object
+        .require(report, "user_id", "a user id")
+        .and_then(|node| text::user(&node, report));
+    let order = checkout::read_order(&object, report);
+    Some(OrderGrantRequest {
+        coupon: coupon?,
+        user: user?,
+        order: order?,
+    })
+}
+
 pub(super) fn read_cannot_use(node: &Node<'_>, report: &mut Report) -> Option<CannotUseRequest> {
     let fields = [
         "user_id",
@@ -107,7 +134,7 @@ fn read_subject(node: &Node<'_>, object: &Object<'_>, report: &mut Report) -> Op
 }
 
 /// A coupon's id.
-pub(super) fn coupon(node: &Node<'_>, report: &mut Report) -> Option<CouponId> {
+fn coupon(node: &Node<'_>, report: &mut Report) -> Option<CouponId> {
     match node.text(report)?.parse() {
         Ok(coupon) => Some(coupon),
         Err(error) => node.refuse(report, format!("is not a coupon id: {error}")),

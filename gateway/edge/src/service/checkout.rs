@@ -71,6 +71,8 @@ where
         | Route::Claim { .. }
         | Route::ClaimStatus { .. }
         | Route::Coupon { .. }
+        | Route::Grants
+        | Route::OrderCancelled { .. }
         | Route::Unknown => Err(Stop::Code(ReasonCode::NotFound)),
     }
 }

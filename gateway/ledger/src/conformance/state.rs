@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use sluice_domain::coupon::Status;
 use sluice_domain::id::{CouponId, UserId};
 
+use super::history::cause;
 use super::sample::NOW;
 use crate::audit_log::verify_chain;
 use crate::claims::ClaimsPage;
@@ -56,6 +57,10 @@ pub async fn read_all(
         );
     }
     redemptions::read(ledger, coupons, users, &mut text).await?;
+    for number in 0..cause::ORDERS {
+        let known = ledger.order_causes(&cause::order(number)).await?;
+        line(&mut text, "causes", &known);
+    }
     line(&mut text, "problems", &ledger.integrity_problems().await?);
     Ok(text)
 }

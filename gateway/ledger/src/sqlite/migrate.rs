@@ -19,6 +19,10 @@ const MIGRATIONS: &[Migration] = &[
         name: "redemptions",
         sql: include_str!("../../migrations/sqlite/0002_redemptions.sql"),
     },
+    Migration {
+        name: "causes",
+        sql: include_str!("../../migrations/sqlite/0003_causes.sql"),
+    },
 ];
 
 /// The schema that this program knows.

@@ -12,6 +12,7 @@ mod defaults;
 mod dev;
 mod disk;
 mod faults;
+mod grants;
 mod halted;
 mod http;
 mod lanes;

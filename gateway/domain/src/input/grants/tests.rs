@@ -1,4 +1,4 @@
-use super::super::{FieldError, cannot_use, grant};
+use super::super::{FieldError, cannot_use, grant, nothing, order_grant};
 use super::Subject;
 
 fn errors<T: std::fmt::Debug>(result: Result<T, Vec<FieldError>>) -> Vec<String> {
@@ -30,6 +30,20 @@ fn a_grant_names_each_user_once_and_says_why() {
 }
 
 #[test]
+fn a_grant_because_of_an_order_names_all_three() {
+    let body = br#"{"coupon_id": "0000001", "user_id": "u1", "order_id": "o:1"}"#;
+    let read = order_grant(body).unwrap();
+    assert_eq!((read.order.as_str(), read.user.as_str()), ("o:1", "u1"));
+    let all = vec!["/coupon_id", "/user_id", "/order_id"];
+    assert_eq!(errors(order_grant(b"{}")), all);
+    let body = br#"{"coupon_id": "!", "user_id": "u 1", "order_id": ""}"#;
+    assert_eq!(errors(order_grant(body)), all);
+    assert!(nothing(b"").is_ok() && nothing(b" {} ").is_ok());
+    assert_eq!(errors(nothing(br#"{"x": 1}"#)), ["/x"]);
+    assert_eq!(errors(nothing(b"[]")), [""]);
+}
+
+#[test]
 fn the_question_names_a_claim_or_a_coupon() {
     let claim = "0".repeat(26);
     let read = cannot_use(
@@ -38,7 +52,10 @@ fn the_question_names_a_claim_or_a_coupon() {
     )
     .unwrap();
     assert_eq!(read.subject, Subject::Claim(claim.parse().unwrap()));
-    assert_eq!((read.buyer.is_new, read.buyer.groups.len()), (Some(true), 1));
+    assert_eq!(
+        (read.buyer.is_new, read.buyer.groups.len()),
+        (Some(true), 1)
+    );
     assert!(read.cart.is_none() && read.device.is_none());
     for (body, places) in [
         (r#"{"user_id": "u1"}"#.to_owned(), vec![""]),
@@ -48,7 +65,13 @@ fn the_question_names_a_claim_or_a_coupon() {
         ),
         (
             r#"{"coupon_id": "1", "new": true, "cart": {}}"#.to_owned(),
-            vec!["/new", "/user_id", "/coupon_id", "/cart/currency", "/cart/lines"],
+            vec![
+                "/new",
+                "/user_id",
+                "/coupon_id",
+                "/cart/currency",
+                "/cart/lines",
+            ],
         ),
     ] {
         assert_eq!(errors(cannot_use(body.as_bytes())), places, "{body}");
