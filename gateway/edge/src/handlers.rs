@@ -6,6 +6,7 @@ pub(crate) mod claim_status;
 pub(crate) mod coupon;
 pub(crate) mod grant;
 pub(crate) mod hold;
+pub(crate) mod notifications;
 pub(crate) mod order_cancelled;
 pub(crate) mod pass;
 pub(crate) mod quote;

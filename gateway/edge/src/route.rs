@@ -59,6 +59,13 @@ pub(crate) enum Route<'a> {
         /// The order id as written.
         order: &'a str,
     },
+    /// `GET /v1/notifications`
+    Notifications,
+    /// `POST /v1/notifications/{notification}/read`
+    NotificationRead {
+        /// The notification id as written.
+        notification: &'a str,
+    },
     /// Nothing lives there.
     Unknown,
 }
@@ -86,6 +93,10 @@ impl<'a> Route<'a> {
             (Some("wallet"), Some("match"), None, None) => Self::Match,
             (Some("quotes"), None, None, None) => Self::Quotes,
             (Some("grants"), None, None, None) => Self::Grants,
+            (Some("notifications"), None, None, None) => Self::Notifications,
+            (Some("notifications"), Some(notification), Some("read"), None) => {
+                Self::NotificationRead { notification }
+            }
             (Some("orders"), Some(order), Some("cancelled"), None) => {
                 Self::OrderCancelled { order }
             }
@@ -105,7 +116,11 @@ impl<'a> Route<'a> {
     const fn reads(&self) -> bool {
         matches!(
             self,
-            Self::ClaimStatus { .. } | Self::Coupon { .. } | Self::Wallet | Self::Redemption { .. }
+            Self::ClaimStatus { .. }
+                | Self::Coupon { .. }
+                | Self::Wallet
+                | Self::Redemption { .. }
+                | Self::Notifications
         )
     }
 
@@ -166,13 +181,15 @@ impl<'a> Route<'a> {
             Self::Refunds { .. } => (12, "refund"),
             Self::Grants => (13, "grant"),
             Self::OrderCancelled { .. } => (14, "order_cancelled"),
-            Self::Unknown => (15, "unknown"),
+            Self::Notifications => (15, "notifications"),
+            Self::NotificationRead { .. } => (16, "notification_read"),
+            Self::Unknown => (17, "unknown"),
         }
     }
 }
 
 /// Number of route labels.
-pub(crate) const ROUTE_LABELS: usize = 16;
+pub(crate) const ROUTE_LABELS: usize = 18;
 
 #[cfg(test)]
 mod tests {
@@ -217,6 +234,12 @@ mod tests {
             ),
             ("/v1/grants", Route::Grants),
             ("/v1/grants/x", Route::Unknown),
+            ("/v1/notifications", Route::Notifications),
+            (
+                "/v1/notifications/n/read",
+                Route::NotificationRead { notification: "n" },
+            ),
+            ("/v1/notifications/n", Route::Unknown),
             (
                 "/v1/orders/o-1/cancelled",
                 Route::OrderCancelled { order: "o-1" },

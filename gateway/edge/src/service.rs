@@ -102,9 +102,11 @@ where
     // strangers cannot make us wait for one.
     let caller = match route {
         Route::Coupon { .. } | Route::Unknown => None,
-        Route::Passes | Route::Claim { .. } | Route::ClaimStatus { .. } => {
-            Some(identify(edge, &parts.headers)?)
-        }
+        Route::Passes
+        | Route::Claim { .. }
+        | Route::ClaimStatus { .. }
+        | Route::Notifications
+        | Route::NotificationRead { .. } => Some(identify(edge, &parts.headers)?),
         _of_their_own => None,
     };
 
@@ -126,11 +128,22 @@ where
         (Route::Passes, Some(caller)) => {
             Ok(handlers::pass::handle(&edge.identity, &caller, context))
         }
+        (Route::Notifications, Some(caller)) => {
+            handlers::notifications::list(edge, parts.uri.query(), &caller, context).await
+        }
+        (Route::NotificationRead { notification }, Some(caller)) => {
+            Ok(handlers::notifications::mark_read(edge, notification, &caller, context).await)
+        }
         (Route::Coupon { coupon }, _) => Ok(handlers::coupon::handle(edge, coupon, context).await),
         (Route::Unknown, _) => Err(Stop::Code(ReasonCode::NotFound)),
-        (Route::Claim { .. } | Route::ClaimStatus { .. } | Route::Passes, None) => {
-            Err(Stop::Rejected(Rejected::Missing))
-        }
+        (
+            Route::Claim { .. }
+            | Route::ClaimStatus { .. }
+            | Route::Passes
+            | Route::Notifications
+            | Route::NotificationRead { .. },
+            None,
+        ) => Err(Stop::Rejected(Rejected::Missing)),
         (_of_their_own, _) => Err(Stop::Code(ReasonCode::NotFound)),
     }
 }

@@ -1,6 +1,7 @@
 //! The success bodies, written by hand into one buffer each: fixed field order, so that a first
 //! answer and its repeats are the same bytes.
 
+pub(crate) mod notifications;
 pub(crate) mod wallet;
 
 use std::io::Write as _;

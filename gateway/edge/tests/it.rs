@@ -16,6 +16,7 @@ mod it {
     mod http2_attacks;
     mod identity;
     mod limits;
+    mod notifications;
     mod services;
     mod till;
     mod wallet;

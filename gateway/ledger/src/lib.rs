@@ -16,6 +16,7 @@ pub mod error;
 pub mod lanes;
 pub mod leases;
 pub mod model;
+pub mod notifications;
 pub mod redemptions;
 pub mod sqlite;
 
@@ -31,6 +32,7 @@ pub trait Ledger:
     + coupons::Coupons
     + redemptions::Redemptions
     + causes::Causes
+    + notifications::Notifications
     + api_keys::ApiKeys
     + audit_log::AuditLog
     + audit_facts::AuditFacts
@@ -44,6 +46,7 @@ impl<T> Ledger for T where
         + coupons::Coupons
         + redemptions::Redemptions
         + causes::Causes
+        + notifications::Notifications
         + api_keys::ApiKeys
         + audit_log::AuditLog
         + audit_facts::AuditFacts

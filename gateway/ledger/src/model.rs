@@ -11,10 +11,12 @@ use sluice_domain::cause::Cause;
 use sluice_domain::claim::ClaimRow;
 use sluice_domain::coupon::Coupon;
 use sluice_domain::id::{
-    ClaimId, CouponId, Epoch, KeeperNumber, LaneId, LedgerId, OrderId, RedemptionId, Ticket, UserId,
+    ClaimId, CouponId, Epoch, KeeperNumber, LaneId, LedgerId, NotificationId, OrderId,
+    RedemptionId, Ticket, UserId,
 };
 use sluice_domain::lane::{LaneCount, LaneFence};
 use sluice_domain::lease::{Lease, Stock};
+use sluice_domain::notification::Notification;
 use sluice_domain::redemption::{ClaimUse, Redemption, TransitionEvent};
 use sluice_domain::time::Timestamp;
 
@@ -24,6 +26,7 @@ use crate::audit_log::{AuditEntry, AuditRow};
 use crate::claims::DeadLetter;
 use crate::coupons::{Operation, VersionRow};
 use crate::lanes::{LaneRow, LedgerIdentity};
+use crate::notifications::ReminderKey;
 
 mod causes;
 mod claims;
@@ -32,6 +35,7 @@ mod facts;
 mod keys;
 mod lanes;
 mod leases;
+mod notifications;
 mod redemptions;
 
 /// The in-memory ledger.
@@ -76,6 +80,8 @@ struct State {
     listed: BTreeSet<(CouponId, Timestamp, RedemptionId)>,
     cancelled_orders: BTreeMap<OrderId, Timestamp>,
     causes: BTreeMap<(OrderId, ClaimId), Cause>,
+    notifications: BTreeMap<NotificationId, Notification>,
+    reminder_cursors: BTreeMap<ReminderKey, Ticket>,
 }
 
 #[derive(Debug, Clone)]

@@ -36,6 +36,7 @@ mod lanes;
 mod leases;
 mod listing;
 mod migrate;
+mod notifications;
 mod readers;
 mod redemptions;
 mod row;

@@ -22,7 +22,7 @@ use sluice_ledger::Ledger;
 use sluice_ledger::lanes::Lanes;
 use sluice_ledger::sqlite::{OpenOptions, SqliteLedger};
 use sluice_workers::keeper::PhaseName;
-use sluice_workers::{KeeperHandle, KeeperParts, Keepers, hold_sweeper};
+use sluice_workers::{KeeperHandle, KeeperParts, Keepers, hold_sweeper, reminders};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
@@ -124,6 +124,7 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
     watch_readiness(&readiness, &ledger, &hotstate, &handle);
 
     let checkout = start_checkout(&data, &settings, &ledger, &keys, clock);
+    start_reminders(&data, &settings, &ledger, &keys, clock);
     let plane = DataPlane {
         engine: Arc::clone(&engine),
         checkout: checkout.clone(),
@@ -203,6 +204,19 @@ fn start_checkout(
         settings.checkout.sweep_interval(),
     ));
     checkout
+}
+
+/// The reminders of claims that expire soon.
+fn start_reminders(
+    data: &Runtime,
+    settings: &Settings,
+    ledger: &Arc<SqliteLedger>,
+    keys: &HashKeys,
+    clock: SystemClock,
+) {
+    let ledger = Arc::clone(ledger) as Arc<dyn Ledger>;
+    let worker = reminders::Reminders::new(ledger, keys.clone(), settings.reminders.settings());
+    data.spawn(reminders::run(worker, Arc::new(clock)));
 }
 
 impl Running {

@@ -1,4 +1,4 @@
-//! Workers: lane keepers and recovery, the sweeper of holds: everything with a clock or a queue.
+//! Workers: lane keepers and recovery, the sweeper of holds, reminders: everything with a clock or a queue.
 //!
 //! [`keeper`] holds the protocol's procedures, free of I/O of their own; [`lanes`] runs them, one
 //! task per lane, and is how others reach them.
@@ -9,6 +9,7 @@ pub mod keeper;
 pub mod lanes;
 mod mailbox;
 pub mod metrics;
+pub mod reminders;
 mod runner;
 pub mod settings;
 

@@ -73,6 +73,8 @@ where
         | Route::Coupon { .. }
         | Route::Grants
         | Route::OrderCancelled { .. }
+        | Route::Notifications
+        | Route::NotificationRead { .. }
         | Route::Unknown => Err(Stop::Code(ReasonCode::NotFound)),
     }
 }

@@ -11,6 +11,7 @@ use crate::lanes::LaneWrite;
 use crate::leases::{LeaseOpened, LeaseStep, TargetSettled};
 
 mod cause;
+mod notification;
 mod redemption;
 mod word;
 
@@ -31,6 +32,7 @@ pub async fn run_all<L: Ledger>(fresh: impl Fn() -> L) {
     redemption::run_all(&fresh).await;
     word::run_all(&fresh).await;
     cause::run_all(&fresh).await;
+    notification::run_all(&fresh).await;
 }
 
 /// Takes the lane and makes a coupon of ten units.

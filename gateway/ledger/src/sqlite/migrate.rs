@@ -23,6 +23,10 @@ const MIGRATIONS: &[Migration] = &[
         name: "causes",
         sql: include_str!("../../migrations/sqlite/0003_causes.sql"),
     },
+    Migration {
+        name: "notifications",
+        sql: include_str!("../../migrations/sqlite/0004_notifications.sql"),
+    },
 ];
 
 /// The schema that this program knows.

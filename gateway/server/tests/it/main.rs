@@ -20,5 +20,6 @@ mod metrics;
 mod ops;
 mod process;
 mod redis;
+mod reminders;
 mod stranger;
 mod walk;

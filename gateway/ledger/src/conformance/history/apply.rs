@@ -204,6 +204,7 @@ pub(super) async fn apply(ledger: &dyn Ledger, call: &Call) -> String {
             words(ledger.append(fence, from, &call.batches).await)
         }
         Op::Redeem(_) => apply_transition(ledger, call).await,
+        Op::Notify(step) => super::notify::apply(ledger, step).await,
         Op::Cause { order, step } => super::cause::apply(ledger, *order, step).await,
         Op::Revoke { coupon, claim } => {
             let claim_id = sample::claim_id(CouponId(*coupon), *claim);
