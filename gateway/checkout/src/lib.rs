@@ -5,10 +5,12 @@
 //! checkout goes on while hot state is away.
 
 mod candidates;
+mod causes;
 mod error;
 pub mod explain;
 mod hold;
 mod metrics;
+mod notifications;
 mod price;
 mod quote;
 mod refund;
@@ -25,8 +27,10 @@ use sluice_ledger::Ledger;
 use tokio::sync::Semaphore;
 
 pub use candidates::{Ask, Unclaimed};
+pub use causes::{CancelledClaim, CancelledOrder, Done, GrantPlan, GrantTarget, OrderGrant};
 pub use error::{Answer, CheckoutError, PriceChange, Refused};
 pub use hold::{HoldAsk, Holding};
+pub use notifications::NotificationItem;
 pub use settings::CheckoutSettings;
 pub use settle::{Operation, Refunded, Settled};
 pub use wallet::{WalletItem, WalletPage};

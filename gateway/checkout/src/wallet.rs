@@ -58,7 +58,7 @@ impl Checkout {
         let mut rows = self.ledger.claims_of_user(user, limit + 1).await?;
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let mut items = self.wallet_items(rows, now).await?;
+        let mut items = self.items(rows, now).await?;
         items.retain(|item| status.is_none_or(|wanted| item.status == wanted));
         Ok(WalletPage { items, more })
     }
@@ -77,10 +77,14 @@ impl Checkout {
         let Some(row) = row.filter(|row| row.user == *user) else {
             return Ok(None);
         };
-        Ok(self.wallet_items(vec![row], now).await?.pop())
+        Ok(self.items(vec![row], now).await?.pop())
     }
 
-    async fn wallet_items(
+    /// These claims, each with its frozen terms and its status of now, in the order given.
+    ///
+    /// # Errors
+    /// When the ledger does not answer.
+    pub async fn items(
         &self,
         rows: Vec<ClaimRow>,
         now: Timestamp,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sluice_checkout::Checkout;
 use sluice_domain::coupon::Coupon;
 use sluice_domain::hash::HashKeys;
 use sluice_domain::id::CouponId;
@@ -12,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::{Answer, Problem};
 use crate::idempotency::Running;
-use crate::port::{Clock, LaneOperator};
+use crate::port::{Clock, Granter, LaneOperator};
 use crate::publish::Publisher;
 use crate::session::KeyCache;
 use crate::settings::ControlSettings;
@@ -22,6 +23,8 @@ pub(crate) struct App {
     pub ledger: Arc<dyn Ledger>,
     pub lanes_store: Arc<dyn LaneStore>,
     pub lane_operator: Arc<dyn LaneOperator>,
+    pub granter: Arc<dyn Granter>,
+    pub checkout: Checkout,
     pub clock: Arc<dyn Clock>,
     pub hash_keys: HashKeys,
     pub lanes: LaneCount,

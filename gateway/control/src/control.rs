@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
+use sluice_checkout::Checkout;
 use sluice_domain::hash::HashKeys;
 use sluice_hotstate::LaneStore;
 use sluice_ledger::Ledger;
@@ -12,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::app::App;
 use crate::idempotency::Running;
-use crate::port::{Clock, Gateways, LaneOperator};
+use crate::port::{Clock, Gateways, Granter, LaneOperator};
 use crate::publish::Publisher;
 use crate::router;
 use crate::serving;
@@ -31,6 +32,10 @@ pub struct ControlParts {
     pub gateways: Arc<dyn Gateways>,
     /// The keepers.
     pub lane_operator: Arc<dyn LaneOperator>,
+    /// The claim engine.
+    pub granter: Arc<dyn Granter>,
+    /// Checkout, which says why a claim cannot be used.
+    pub checkout: Checkout,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -62,6 +67,8 @@ impl Control {
             ledger: parts.ledger,
             lanes_store: parts.lanes_store,
             lane_operator: parts.lane_operator,
+            granter: parts.granter,
+            checkout: parts.checkout,
             clock: parts.clock,
             hash_keys: parts.keys,
             publisher: Arc::new(publisher),

@@ -10,6 +10,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use sluice_checkout::CheckoutError;
 use sluice_claim::outcome::AttemptOutcome;
 use sluice_domain::id::CouponId;
 use sluice_domain::reason::ReasonCode;
@@ -297,6 +298,22 @@ impl From<LedgerError> for Problem {
                  repeating the request.",
             ),
             LedgerError::Corrupt { reason } => {
+                tracing::error!(reason, "the ledger holds what cannot be read");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<CheckoutError> for Problem {
+    fn from(error: CheckoutError) -> Self {
+        match error {
+            CheckoutError::Unavailable { .. } => Self::unavailable(
+                ReasonCode::Overloaded,
+                "The ledger cannot do this now; nothing was changed.",
+            ),
+            CheckoutError::OutcomeUnknown { .. } => Self::unknown("The ledger did not answer."),
+            CheckoutError::Corrupt { reason } => {
                 tracing::error!(reason, "the ledger holds what cannot be read");
                 Self::internal()
             }

@@ -1,7 +1,8 @@
 //! `Idempotency-Key`: the same call again answers what it answered, and changes nothing.
 //!
 //! The scope of a key is the operator's key, the method and the path. Only answers of success are
-//! stored: a refusal may succeed later. Because the answer is stored after the change, a process
+//! stored: a refusal may succeed later. Nor is an answer stored that leaves something to do
+//! ([`NotStored`]). Because the answer is stored after the change, a process
 //! that dies between the two would create a second coupon on a repeat; so what creates one first
 //! writes down which number it will use ([`KeyedCall::number`]).
 
@@ -42,6 +43,11 @@ pub(crate) struct KeyedCall {
 #[derive(Debug, Clone)]
 pub(crate) struct ShownOnce(pub String);
 
+/// Put into an answer's extensions where a repeat has something left to do, or is a question: it is
+/// answered anew, not with what was answered first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NotStored;
+
 /// Keys of calls that are running in this process.
 #[derive(Debug, Default)]
 pub(crate) struct Running(Mutex<HashSet<(String, String)>>);
@@ -73,7 +79,8 @@ pub(crate) async fn run(app: &Arc<App>, parts: Parts, body: Bytes, next: Next) -
     let mut request = Request::from_parts(parts, Body::from(body));
     request.extensions_mut().insert(call.clone());
     let response = next.run(request).await;
-    if response.status().is_success() {
+    let stored = response.extensions().get::<NotStored>().is_none();
+    if response.status().is_success() && stored {
         record(app, &call, response).await
     } else {
         Ok(response)
@@ -184,6 +191,11 @@ async fn record(app: &App, call: &KeyedCall, response: Response) -> Answer<Respo
 // === impl KeyedCall ===
 
 impl KeyedCall {
+    /// The key, as the caller wrote it.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// The number for a coupon that this call creates: on a repeat, the one the first attempt took.
     pub(crate) async fn number(&self, app: &App) -> Answer<CouponNumber> {
         let scope = format!("intent {}", self.scope);

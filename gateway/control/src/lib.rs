@@ -13,6 +13,7 @@ pub mod audit;
 mod control;
 mod counts;
 pub mod error;
+mod grants;
 mod idempotency;
 mod keys;
 mod openapi;

@@ -5,6 +5,7 @@
 //! checking a real answer of every route against its schema.
 
 mod coupon;
+mod grants;
 mod rest;
 
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -13,6 +14,7 @@ use utoipa::{Modify, OpenApi};
 pub(crate) use coupon::{
     ClaimPage, Coupon, CouponInput, CouponPage, CouponPatch, StockInput, VersionPage,
 };
+pub(crate) use grants::{CannotUse, CannotUseInput, GrantInput, GrantReport, WhyNot};
 pub(crate) use rest::{
     ApiKey, ApiKeyInput, ApiKeyPage, AuditLogPage, AuditReport, CreatedApiKey, Lane, LanePage,
     Problem, RecoverInput,

@@ -1,8 +1,9 @@
 //! What the control plane needs from the rest of the process, in its own words. The server
 //! implements these over the gateways' caches and the keepers' handle.
 
+use sluice_claim::outcome::ClaimOutcome;
 use sluice_claim::port::NotReady;
-use sluice_domain::id::{CouponId, Epoch, LaneId};
+use sluice_domain::id::{CouponId, Epoch, LaneId, UserId};
 use sluice_domain::lease::Stock;
 use sluice_domain::time::Timestamp;
 
@@ -18,6 +19,14 @@ pub trait Gateways: Send + Sync + 'static {
     /// Drops what gateways remember of a coupon. Returns at once and may be repeated. Safety does
     /// not depend on it (the script decides); it makes refusals follow sooner.
     fn invalidate(&self, coupon: CouponId);
+}
+
+/// The claim engine, as operators grant by it.
+#[async_trait::async_trait]
+pub trait Granter: Send + Sync + 'static {
+    /// Grants a published coupon to a user. Where the coupon allows several claims per user, `key`
+    /// names the claim: the same key again is the same claim.
+    async fn grant(&self, coupon: CouponId, user: UserId, key: &str) -> ClaimOutcome;
 }
 
 /// The lanes' keepers.

@@ -42,6 +42,14 @@ pub(crate) const RULES: &[Rule] = &[
     (Method::GET, "/admin/v1/coupons/{id}/versions", Role::Viewer),
     (Method::GET, "/admin/v1/coupons/{id}/claims", Role::Viewer),
     (Method::GET, "/admin/v1/coupons/{id}/audit", Role::Viewer),
+    (
+        Method::POST,
+        "/admin/v1/coupons/{id}/grants",
+        Role::Operator,
+    ),
+    (Method::GET, "/admin/v1/coupons/{id}/why-not", Role::Viewer),
+    // A question: it is a POST because it has a cart.
+    (Method::POST, "/admin/v1/cannot-use", Role::Viewer),
     (Method::GET, "/admin/v1/audit-log", Role::Viewer),
     (Method::GET, "/admin/v1/api-keys", Role::Admin),
     (Method::POST, "/admin/v1/api-keys", Role::Admin),

@@ -12,9 +12,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::coupons::{
-    audit, claims, create, duplicate, edit, get as read, lifecycle, list, stock, versions,
+    audit, claims, create, duplicate, edit, get as read, grants, lifecycle, list, stock, versions,
+    why_not,
 };
-use crate::api::{api_keys, audit_log, index, system, whoami};
+use crate::api::{api_keys, audit_log, cannot_use, index, system, whoami};
 use crate::app::App;
 use crate::error::Problem;
 use crate::{openapi, phases};
@@ -34,6 +35,9 @@ pub(crate) fn admin() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(versions::list_versions))
         .routes(routes!(claims::list_claims))
         .routes(routes!(audit::audit_coupon))
+        .routes(routes!(grants::grant_coupon))
+        .routes(routes!(why_not::why_not))
+        .routes(routes!(cannot_use::cannot_use))
         .routes(routes!(audit_log::list_audit_log))
         .routes(routes!(api_keys::list_api_keys, api_keys::create_api_key))
         .routes(routes!(api_keys::revoke_api_key))

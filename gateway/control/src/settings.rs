@@ -34,6 +34,8 @@ pub struct ControlSettings {
     pub retries_max: usize,
     /// How long a lowering of a total is waited for.
     pub lowering_timeout: Duration,
+    /// How long one call may grant; who has no answer by then is reported as failed.
+    pub grants_timeout: Duration,
     /// How long a key is trusted without asking the ledger. A revocation is in force after it.
     pub key_cache_ttl: Duration,
     /// Keys remembered.
@@ -74,6 +76,7 @@ impl Default for ControlSettings {
             retry_pause_max: Duration::from_secs(5),
             retries_max: 1_024,
             lowering_timeout: Duration::from_secs(8),
+            grants_timeout: Duration::from_secs(10),
             key_cache_ttl: Duration::from_secs(1),
             key_cache_max: 1_024,
             drain_timeout: Duration::from_secs(20),

@@ -11,6 +11,10 @@ mod audit;
 mod connections;
 #[path = "it/coupons.rs"]
 mod coupons;
+#[path = "it/explaining.rs"]
+mod explaining;
+#[path = "it/grants.rs"]
+mod grants;
 #[path = "it/http.rs"]
 mod http;
 #[path = "it/idempotency.rs"]

@@ -125,6 +125,7 @@ pub struct ClaimRow {
     pub device: Option<SubjectHash>,
     /// Present where the coupon counts addresses.
     pub address: Option<SubjectHash>,
-    /// True when the claim was taken back: it no longer counts against stock or limits.
+    /// True when the claim was taken back: its unit is free again. Limits per user, device and
+    /// address still count it, since its id is never given a second time.
     pub revoked: bool,
 }

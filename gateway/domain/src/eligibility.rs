@@ -4,15 +4,18 @@
 //! are listed beside it:
 //!
 //! 1. `archived`, 2. `ended`, 3. `paused`, 4. `not_started`, 5. `outside_time_window`,
-//! 6. `not_eligible` (by code only; the rule on users), 7. `verification_required` (each missing attribute, then
-//!    the device).
+//! 6. `not_eligible` (the way it is handed out; the rule on users), 7. `verification_required` (each missing
+//!    attribute, then the device).
 //!
-//! Stock and limits are not decided here: only the claim script knows them. Nor does a reason end
+//! Stock and limits are not decided here: only the claim script knows them. For people who ask why
+//! somebody has no claim, [`why_not`] adds what the ledger counts: 8. `user_limit_reached`,
+//! 9. `sold_out`. Nor does a reason end
 //! anything by itself: a shopper who holds a claim gets it again whatever the coupon has become, so
 //! a claim that would be refused here goes to the script as a question for the old claim, unless
 //! [`never_open_yet`] proves that there is none.
 
 mod reasons;
+mod standing;
 
 use std::sync::Arc;
 
@@ -22,6 +25,9 @@ use crate::reason::Reason;
 use crate::terms::Verified;
 use crate::time::Timestamp;
 use crate::weekly::Weekly;
+use reasons::Way;
+
+pub use standing::{ClaimFacts, fix_of_all, refusal_reason, why_not};
 
 /// The shopper, as their token or pass describes them. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +42,20 @@ pub struct Shopper {
     pub verified: Arc<[Verified]>,
     /// The device the token is bound to.
     pub device: Option<Arc<str>>,
+}
+
+impl Shopper {
+    /// A shopper of whom nothing but the name is known.
+    #[must_use]
+    pub fn known_by_name(user: UserId) -> Self {
+        Self {
+            user,
+            groups: Arc::default(),
+            is_new: None,
+            verified: Arc::default(),
+            device: None,
+        }
+    }
 }
 
 /// A published coupon with its time zones looked up: what a gateway keeps per coupon, so that a
@@ -64,15 +84,22 @@ impl Rules {
     /// without an allocation, where they may.
     #[must_use]
     pub fn claim_reasons(&self, shopper: &Shopper, now: Timestamp) -> Vec<Reason> {
-        let by_code = false;
-        reasons::collect(&self.published, &self.windows, shopper, by_code, now)
+        reasons::collect(&self.published, &self.windows, shopper, Way::Open, now)
     }
 
     /// As [`Rules::claim_reasons`], for a shopper who has the coupon's public code.
     #[must_use]
     pub fn claim_reasons_by_code(&self, shopper: &Shopper, now: Timestamp) -> Vec<Reason> {
-        let by_code = true;
-        reasons::collect(&self.published, &self.windows, shopper, by_code, now)
+        reasons::collect(&self.published, &self.windows, shopper, Way::Code, now)
+    }
+
+    /// Why nobody may grant this shopper a claim at `now`, on whose behalf ever: as
+    /// [`Rules::claim_reasons`], but for what only a shopper's own token could say (groups, whether
+    /// they are new, what they had verified, their device). Whoever grants answers for those; use
+    /// at checkout asks for them all the same.
+    #[must_use]
+    pub fn grant_reasons(&self, shopper: &Shopper, now: Timestamp) -> Vec<Reason> {
+        reasons::collect(&self.published, &self.windows, shopper, Way::Grant, now)
     }
 }
 
@@ -80,7 +107,7 @@ impl Rules {
 #[must_use]
 pub fn claim_reasons(published: &Published, shopper: &Shopper, now: Timestamp) -> Vec<Reason> {
     let windows = Weekly::new(&published.terms.conditions.windows);
-    reasons::collect(published, &windows, shopper, false, now)
+    reasons::collect(published, &windows, shopper, Way::Open, now)
 }
 
 /// As [`Rules::claim_reasons_by_code`], for one question.
@@ -91,7 +118,7 @@ pub fn claim_reasons_by_code(
     now: Timestamp,
 ) -> Vec<Reason> {
     let windows = Weekly::new(&published.terms.conditions.windows);
-    reasons::collect(published, &windows, shopper, true, now)
+    reasons::collect(published, &windows, shopper, Way::Code, now)
 }
 
 /// Whether the coupon was never open under any revision: then nobody has a claim of it.

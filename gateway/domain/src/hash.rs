@@ -4,7 +4,9 @@
 //! that limits are counted by must mean the same for ever. Sub-keys are derived by BLAKE3's key
 //! derivation with one context string per use, so no hash of one kind can be taken for another.
 
-use crate::id::{ClaimId, CouponId, CouponNumber, OrderId, RedemptionId, SubjectHash, UserId};
+use crate::id::{
+    ClaimId, CouponId, CouponNumber, NotificationId, OrderId, RedemptionId, SubjectHash, UserId,
+};
 
 /// Rounds of the Feistel network; four are enough for a pseudo-random permutation (Luby and
 /// Rackoff 1988), six leave a margin.
@@ -19,6 +21,8 @@ pub struct HashKeys {
     device: [u8; 32],
     address: [u8; 32],
     redemption: [u8; 32],
+    grant: [u8; 32],
+    notification: [u8; 32],
 }
 
 impl HashKeys {
@@ -32,6 +36,8 @@ impl HashKeys {
             device: blake3::derive_key("sluice 2026 device of a claim", master),
             address: blake3::derive_key("sluice 2026 address of a claim", master),
             redemption: blake3::derive_key("sluice 2026 redemption of an order", master),
+            grant: blake3::derive_key("sluice 2026 subject of a granted claim", master),
+            notification: blake3::derive_key("sluice 2026 reminder of a claim", master),
         }
     }
 
@@ -103,6 +109,24 @@ impl HashKeys {
             std::net::IpAddr::V4(v4) => hasher.update(&v4.octets()),
             std::net::IpAddr::V6(v6) => hasher.update(&v6.octets()[..8]),
         };
+        SubjectHash(first(&hasher))
+    }
+
+    /// The id of the reminder that a claim expires, `lead_ms` milliseconds before it does.
+    #[must_use]
+    pub fn notification_id(&self, claim: ClaimId, lead_ms: u64) -> NotificationId {
+        let mut hasher = blake3::Hasher::new_keyed(&self.notification);
+        hasher.update(&claim.0);
+        hasher.update(&lead_ms.to_be_bytes());
+        NotificationId(first(&hasher))
+    }
+
+    /// What stands for device and address in a claim that was granted to a user: there is neither,
+    /// and limits by them are no business of grants, so each such claim counts by itself.
+    #[must_use]
+    pub fn granted(&self, claim: ClaimId) -> SubjectHash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.grant);
+        hasher.update(&claim.0);
         SubjectHash(first(&hasher))
     }
 

@@ -125,6 +125,10 @@ pub struct UserId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RedemptionId(pub [u8; 16]);
 
+/// The id of a message to a shopper: 128 bits of a keyed hash of what it is about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NotificationId(pub [u8; 16]);
+
 /// An order, as the merchant's checkout names it: 1 to 64 of `A-Z a-z 0-9 _ - . :`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(Box<str>);
@@ -234,6 +238,31 @@ impl fmt::Debug for RedemptionId {
 }
 
 impl FromStr for RedemptionId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let value = decode(text, CLAIM_ID_CHARS, "26")?;
+        Ok(Self(value.to_be_bytes()))
+    }
+}
+
+// === impl NotificationId ===
+
+impl fmt::Display for NotificationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0_u8; CLAIM_ID_CHARS];
+        encode(u128::from_be_bytes(self.0), &mut text);
+        f.write_str(std::str::from_utf8(&text).map_err(|_utf8| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for NotificationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NotificationId({self})")
+    }
+}
+
+impl FromStr for NotificationId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
@@ -403,7 +432,14 @@ macro_rules! serde_as_text {
         }
     )*};
 }
-serde_as_text!(CouponId, ClaimId, UserId, RedemptionId, OrderId);
+serde_as_text!(
+    CouponId,
+    ClaimId,
+    UserId,
+    RedemptionId,
+    NotificationId,
+    OrderId
+);
 
 /// Writes the low `5 * text.len()` bits of `value`, most significant group first.
 fn encode(value: u128, text: &mut [u8]) {

@@ -14,6 +14,7 @@ mod cart;
 mod checkout;
 mod conditions;
 mod definition;
+mod grants;
 mod limits;
 mod merge;
 mod reader;
@@ -26,6 +27,8 @@ use serde::Serialize;
 use crate::coupon::{Coupon, CouponSpec};
 use crate::id::UserId;
 use reader::{Node, Report};
+
+pub use grants::{CannotUseRequest, GRANT_USERS_MAX, GrantRequest, OrderGrantRequest, Subject};
 
 pub use checkout::{
     BuyerFacts, CLAIMS_MAX, CODE_CHARS_MAX, CODES_MAX, ClaimByCodeRequest, HoldRequest,
@@ -140,6 +143,45 @@ pub fn for_user(body: &[u8]) -> Result<Option<UserId>, Vec<FieldError>> {
     }
     let tree = tree::parse(body)?;
     read(|report| checkout::read_bare(&Node::root(&tree), report))
+}
+
+/// Reads the body of an operator's grant to users.
+///
+/// # Errors
+/// With every field that was not accepted, at most [`ERRORS_MAX`] of them; never empty.
+pub fn grant(body: &[u8]) -> Result<GrantRequest, Vec<FieldError>> {
+    let tree = tree::parse(body)?;
+    read(|report| grants::read_grant(&Node::root(&tree), report))
+}
+
+/// Reads the body of a service's grant because of an order.
+///
+/// # Errors
+/// With every field that was not accepted, at most [`ERRORS_MAX`] of them; never empty.
+pub fn order_grant(body: &[u8]) -> Result<OrderGrantRequest, Vec<FieldError>> {
+    let tree = tree::parse(body)?;
+    read(|report| grants::read_order_grant(&Node::root(&tree), report))
+}
+
+/// Reads the body of a call that says everything in its path: nothing, or `{}`.
+///
+/// # Errors
+/// With every field that was not accepted, at most [`ERRORS_MAX`] of them; never empty.
+pub fn nothing(body: &[u8]) -> Result<(), Vec<FieldError>> {
+    if body.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    let tree = tree::parse(body)?;
+    read(|report| Node::root(&tree).object(report, &[]).map(|_empty| ()))
+}
+
+/// Reads the body of the question why a user cannot use something.
+///
+/// # Errors
+/// With every field that was not accepted, at most [`ERRORS_MAX`] of them; never empty.
+pub fn cannot_use(body: &[u8]) -> Result<CannotUseRequest, Vec<FieldError>> {
+    let tree = tree::parse(body)?;
+    read(|report| grants::read_cannot_use(&Node::root(&tree), report))
 }
 
 /// Runs a reader; what it found counts only where it found nothing wrong.

@@ -5,6 +5,7 @@
 //! and properties, and the simulator runs the very code that production runs.
 
 pub mod cart;
+pub mod cause;
 pub mod change;
 pub mod claim;
 pub mod coupon;
@@ -16,11 +17,13 @@ pub mod invariant;
 pub mod lane;
 pub mod lease;
 pub mod money;
+pub mod notification;
 pub mod pricing;
 pub mod published;
 pub mod reason;
 pub mod redemption;
 pub mod refund;
+pub mod reminder;
 pub mod render;
 pub mod stacking;
 pub mod terms;

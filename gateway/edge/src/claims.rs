@@ -32,6 +32,15 @@ pub trait Claims: Send + Sync + 'static {
         key: Option<&str>,
     ) -> impl Future<Output = ClaimOutcome> + Send;
 
+    /// Grants a coupon to a user, on the word of a service that may. `key` names the claim where the
+    /// coupon allows several per user.
+    fn grant(
+        &self,
+        coupon: CouponId,
+        user: &UserId,
+        key: &str,
+    ) -> impl Future<Output = ClaimOutcome> + Send;
+
     /// Looks a claim of this user up. Somebody else's claim is not found.
     fn lookup(&self, claim: ClaimId, user: &UserId) -> impl Future<Output = LookupOutcome> + Send;
 
@@ -58,6 +67,10 @@ impl<S: ClaimStore> Claims for Arc<Engine<S>> {
         key: Option<&str>,
     ) -> ClaimOutcome {
         Engine::claim_by_code(self, coupon, shopper, address, key).await
+    }
+
+    async fn grant(&self, coupon: CouponId, user: &UserId, key: &str) -> ClaimOutcome {
+        Engine::grant(self, coupon, user, key).await
     }
 
     async fn lookup(&self, claim: ClaimId, user: &UserId) -> LookupOutcome {

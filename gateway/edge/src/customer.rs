@@ -33,12 +33,9 @@ impl Customer {
         edge: &Edge<C>,
         headers: &HeaderMap,
     ) -> Result<Self, Stop> {
-        let Some(text) = bearer_key(headers) else {
+        let Some(key) = service(edge, headers).await? else {
             return Ok(Self::Shopper(service::identify(edge, headers)?));
         };
-        let proven = edge.service_keys.prove(text).await;
-        let key = proven.map_err(|_unavailable| Stop::Unavailable)?;
-        let key = key.ok_or(Stop::Code(ReasonCode::Unauthorized))?;
         if !key.checkout {
             return Err(Stop::Code(ReasonCode::Forbidden));
         }
@@ -124,6 +121,19 @@ fn wrong(pointer: &str, detail: &'static str) -> Stop {
         pointer: pointer.to_owned(),
         detail: detail.into(),
     }])
+}
+
+/// The service that calls, whatever its scopes; `None` where the request carries no service's key.
+pub(crate) async fn service<C: Claims>(
+    edge: &Edge<C>,
+    headers: &HeaderMap,
+) -> Result<Option<ServiceKey>, Stop> {
+    let Some(text) = bearer_key(headers) else {
+        return Ok(None);
+    };
+    let proven = edge.service_keys.prove(text).await;
+    let key = proven.map_err(|_unavailable| Stop::Unavailable)?;
+    key.map(Some).ok_or(Stop::Code(ReasonCode::Unauthorized))
 }
 
 /// The bearer credential, where it is an API key.

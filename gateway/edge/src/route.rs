@@ -52,6 +52,20 @@ pub(crate) enum Route<'a> {
         /// The redemption id as written.
         redemption: &'a str,
     },
+    /// `POST /v1/grants`: a service grants because of an order.
+    Grants,
+    /// `POST /v1/orders/{order}/cancelled`
+    OrderCancelled {
+        /// The order id as written.
+        order: &'a str,
+    },
+    /// `GET /v1/notifications`
+    Notifications,
+    /// `POST /v1/notifications/{notification}/read`
+    NotificationRead {
+        /// The notification id as written.
+        notification: &'a str,
+    },
     /// Nothing lives there.
     Unknown,
 }
@@ -78,6 +92,14 @@ impl<'a> Route<'a> {
             (Some("wallet"), None, None, None) => Self::Wallet,
             (Some("wallet"), Some("match"), None, None) => Self::Match,
             (Some("quotes"), None, None, None) => Self::Quotes,
+            (Some("grants"), None, None, None) => Self::Grants,
+            (Some("notifications"), None, None, None) => Self::Notifications,
+            (Some("notifications"), Some(notification), Some("read"), None) => {
+                Self::NotificationRead { notification }
+            }
+            (Some("orders"), Some(order), Some("cancelled"), None) => {
+                Self::OrderCancelled { order }
+            }
             (Some("redemptions"), None, None, None) => Self::Redemptions,
             (Some("redemptions"), Some(redemption), verb, None) => match verb {
                 None => Self::Redemption { redemption },
@@ -94,7 +116,11 @@ impl<'a> Route<'a> {
     const fn reads(&self) -> bool {
         matches!(
             self,
-            Self::ClaimStatus { .. } | Self::Coupon { .. } | Self::Wallet | Self::Redemption { .. }
+            Self::ClaimStatus { .. }
+                | Self::Coupon { .. }
+                | Self::Wallet
+                | Self::Redemption { .. }
+                | Self::Notifications
         )
     }
 
@@ -112,6 +138,11 @@ impl<'a> Route<'a> {
                 | Self::Cancel { .. }
                 | Self::Refunds { .. }
         )
+    }
+
+    /// Whether it is a shop's backend that calls, with a key of the scope `events`.
+    pub(crate) const fn is_backend(&self) -> bool {
+        matches!(self, Self::Grants | Self::OrderCancelled { .. })
     }
 
     /// The methods of the route, as an `Allow` header says them.
@@ -148,13 +179,17 @@ impl<'a> Route<'a> {
             Self::Confirm { .. } => (10, "confirm"),
             Self::Cancel { .. } => (11, "cancel"),
             Self::Refunds { .. } => (12, "refund"),
-            Self::Unknown => (13, "unknown"),
+            Self::Grants => (13, "grant"),
+            Self::OrderCancelled { .. } => (14, "order_cancelled"),
+            Self::Notifications => (15, "notifications"),
+            Self::NotificationRead { .. } => (16, "notification_read"),
+            Self::Unknown => (17, "unknown"),
         }
     }
 }
 
 /// Number of route labels.
-pub(crate) const ROUTE_LABELS: usize = 14;
+pub(crate) const ROUTE_LABELS: usize = 18;
 
 #[cfg(test)]
 mod tests {
@@ -197,6 +232,20 @@ mod tests {
                 "/v1/redemptions/r/refunds",
                 Route::Refunds { redemption: "r" },
             ),
+            ("/v1/grants", Route::Grants),
+            ("/v1/grants/x", Route::Unknown),
+            ("/v1/notifications", Route::Notifications),
+            (
+                "/v1/notifications/n/read",
+                Route::NotificationRead { notification: "n" },
+            ),
+            ("/v1/notifications/n", Route::Unknown),
+            (
+                "/v1/orders/o-1/cancelled",
+                Route::OrderCancelled { order: "o-1" },
+            ),
+            ("/v1/orders/o-1", Route::Unknown),
+            ("/v1/orders/o-1/cancelled/x", Route::Unknown),
             ("/v1/redemptions/r/refund", Route::Unknown),
             ("/v1/redemptions/r/refunds/x", Route::Unknown),
         ];

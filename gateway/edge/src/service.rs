@@ -1,5 +1,6 @@
 //! The phases of a request, in order.
 
+pub(crate) mod backend;
 pub(crate) mod checkout;
 
 use std::net::IpAddr;
@@ -92,14 +93,21 @@ where
         return checkout::run(edge, parts, body, route, address, context).await;
     }
 
+    // So has the backend that says what happened to orders.
+    if route.is_backend() {
+        return backend::run(edge, parts, body, route, context).await;
+    }
+
     // Identify: who calls, and that user's and device's buckets. Before the body is read, so that
     // strangers cannot make us wait for one.
     let caller = match route {
         Route::Coupon { .. } | Route::Unknown => None,
-        Route::Passes | Route::Claim { .. } | Route::ClaimStatus { .. } => {
-            Some(identify(edge, &parts.headers)?)
-        }
-        _checkout => None,
+        Route::Passes
+        | Route::Claim { .. }
+        | Route::ClaimStatus { .. }
+        | Route::Notifications
+        | Route::NotificationRead { .. } => Some(identify(edge, &parts.headers)?),
+        _of_their_own => None,
     };
 
     // Parse: the body and the idempotency key.
@@ -120,12 +128,23 @@ where
         (Route::Passes, Some(caller)) => {
             Ok(handlers::pass::handle(&edge.identity, &caller, context))
         }
+        (Route::Notifications, Some(caller)) => {
+            handlers::notifications::list(edge, parts.uri.query(), &caller, context).await
+        }
+        (Route::NotificationRead { notification }, Some(caller)) => {
+            Ok(handlers::notifications::mark_read(edge, notification, &caller, context).await)
+        }
         (Route::Coupon { coupon }, _) => Ok(handlers::coupon::handle(edge, coupon, context).await),
         (Route::Unknown, _) => Err(Stop::Code(ReasonCode::NotFound)),
-        (Route::Claim { .. } | Route::ClaimStatus { .. } | Route::Passes, None) => {
-            Err(Stop::Rejected(Rejected::Missing))
-        }
-        (_checkout, _) => Err(Stop::Code(ReasonCode::NotFound)),
+        (
+            Route::Claim { .. }
+            | Route::ClaimStatus { .. }
+            | Route::Passes
+            | Route::Notifications
+            | Route::NotificationRead { .. },
+            None,
+        ) => Err(Stop::Rejected(Rejected::Missing)),
+        (_of_their_own, _) => Err(Stop::Code(ReasonCode::NotFound)),
     }
 }
 

@@ -10,6 +10,8 @@ pub struct ServiceKey {
     pub prefix: String,
     /// Whether it may act in checkout, for any user.
     pub checkout: bool,
+    /// Whether it may say what happened to orders and users.
+    pub events: bool,
 }
 
 /// Why a key could not be looked at.

@@ -1,6 +1,7 @@
 //! The success bodies, written by hand into one buffer each: fixed field order, so that a first
 //! answer and its repeats are the same bytes.
 
+pub(crate) mod notifications;
 pub(crate) mod wallet;
 
 use std::io::Write as _;
@@ -31,6 +32,19 @@ pub(crate) fn claim_now(view: &ClaimView, held: &HeldBy) -> Vec<u8> {
             ",\"order_id\":\"{order}\",\"held_until\":\"{until}\"}}"
         );
     }
+    body
+}
+
+/// A granted claim: `order` is the order that it was granted because of, or null where the user has
+/// it for another reason.
+pub(crate) fn granted(view: &ClaimView, order: Option<&OrderId>) -> Vec<u8> {
+    let mut body = claim(view);
+    body.pop();
+    // An order id's characters need no escaping; writing into a Vec cannot fail.
+    let _infallible = match order {
+        Some(order) => write!(body, ",\"order_id\":\"{order}\"}}"),
+        None => write!(body, ",\"order_id\":null}}"),
+    };
     body
 }
 

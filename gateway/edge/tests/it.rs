@@ -7,13 +7,16 @@ mod it {
     mod checkout;
     mod checkout_refusals;
     mod claims;
+    mod client;
     mod codes;
     mod connections;
+    mod grants;
     mod harness;
     mod http2;
     mod http2_attacks;
     mod identity;
     mod limits;
+    mod notifications;
     mod services;
     mod till;
     mod wallet;

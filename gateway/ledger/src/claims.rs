@@ -152,8 +152,9 @@ pub trait Claims: Send + Sync + 'static {
         page: ClaimsPage,
     ) -> Result<Vec<ClaimRow>, LedgerError>;
 
-    /// A coupon's claims that are not revoked, in the order of user ids (for hydration), after
-    /// `after`. A user's rows are never split: at most `limit` rows (1 to 10,000), unless the first
+    /// A coupon's claims, revoked ones included, in the order of user ids (for hydration), after
+    /// `after`. A revoked claim keeps its id and its place among the user's claims: were it forgotten,
+    /// the same claim would be granted a second time, and its row refused. A user's rows are never split: at most `limit` rows (1 to 10,000), unless the first
     /// user alone has more. Empty at the end.
     async fn claims_by_user_order(
         &self,

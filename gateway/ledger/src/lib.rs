@@ -7,6 +7,7 @@
 pub mod api_keys;
 pub mod audit_facts;
 pub mod audit_log;
+pub mod causes;
 pub mod claims;
 #[cfg(feature = "testing")]
 pub mod conformance;
@@ -15,6 +16,7 @@ pub mod error;
 pub mod lanes;
 pub mod leases;
 pub mod model;
+pub mod notifications;
 pub mod redemptions;
 pub mod sqlite;
 
@@ -29,6 +31,8 @@ pub trait Ledger:
     + claims::Claims
     + coupons::Coupons
     + redemptions::Redemptions
+    + causes::Causes
+    + notifications::Notifications
     + api_keys::ApiKeys
     + audit_log::AuditLog
     + audit_facts::AuditFacts
@@ -41,6 +45,8 @@ impl<T> Ledger for T where
         + claims::Claims
         + coupons::Coupons
         + redemptions::Redemptions
+        + causes::Causes
+        + notifications::Notifications
         + api_keys::ApiKeys
         + audit_log::AuditLog
         + audit_facts::AuditFacts

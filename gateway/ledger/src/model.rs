@@ -7,13 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use sluice_domain::cause::Cause;
 use sluice_domain::claim::ClaimRow;
 use sluice_domain::coupon::Coupon;
 use sluice_domain::id::{
-    ClaimId, CouponId, Epoch, KeeperNumber, LaneId, LedgerId, RedemptionId, Ticket, UserId,
+    ClaimId, CouponId, Epoch, KeeperNumber, LaneId, LedgerId, NotificationId, OrderId,
+    RedemptionId, Ticket, UserId,
 };
 use sluice_domain::lane::{LaneCount, LaneFence};
 use sluice_domain::lease::{Lease, Stock};
+use sluice_domain::notification::Notification;
 use sluice_domain::redemption::{ClaimUse, Redemption, TransitionEvent};
 use sluice_domain::time::Timestamp;
 
@@ -23,8 +26,10 @@ use crate::audit_log::{AuditEntry, AuditRow};
 use crate::claims::DeadLetter;
 use crate::coupons::{Operation, VersionRow};
 use crate::lanes::{LaneRow, LedgerIdentity};
+use crate::notifications::ReminderKey;
 use flaw::Flaw;
 
+mod causes;
 mod claims;
 mod coupons;
 mod facts;
@@ -32,6 +37,7 @@ pub mod flaw;
 mod keys;
 mod lanes;
 mod leases;
+mod notifications;
 mod redemptions;
 
 /// The in-memory ledger.
@@ -74,6 +80,10 @@ struct State {
     uses: BTreeMap<(ClaimId, u32), (UserId, ClaimUse)>,
     /// Redemptions that ever used a claim of a coupon, by when they were made.
     listed: BTreeSet<(CouponId, Timestamp, RedemptionId)>,
+    cancelled_orders: BTreeMap<OrderId, Timestamp>,
+    causes: BTreeMap<(OrderId, ClaimId), Cause>,
+    notifications: BTreeMap<NotificationId, Notification>,
+    reminder_cursors: BTreeMap<ReminderKey, Ticket>,
     /// The rule that is broken on purpose.
     flaw: Option<Flaw>,
 }

@@ -21,6 +21,7 @@ use writer::{Writer, WriterLoop};
 pub use health::Unwritable;
 
 mod append;
+mod causes;
 mod checkpoint;
 mod claims;
 mod codes;
@@ -35,6 +36,7 @@ mod lanes;
 mod leases;
 mod listing;
 mod migrate;
+mod notifications;
 mod readers;
 mod redemptions;
 mod row;

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_claim::engine::Engine;
+use sluice_claim::outcome::{ClaimOutcome, Unavailable};
 use sluice_claim::port::{
     ClaimLookup, ClaimReader, ClaimStore, KeeperRequests as _, NotReady, ReadError,
 };
-use sluice_control::port::{Gateways, KeeperStatus, LaneOperator, Lowering, OperatorError};
-use sluice_domain::id::{ClaimId, CouponId, Epoch, LaneId};
+use sluice_control::port::{
+    Gateways, Granter, KeeperStatus, LaneOperator, Lowering, OperatorError,
+};
+use sluice_domain::id::{ClaimId, CouponId, Epoch, LaneId, UserId};
 use sluice_domain::lease::LeaseState;
 use sluice_edge::limits::slice::{QuotaError, QuotaSource, SliceAsk, SliceGrant};
 use sluice_hotstate::redis::limits::LimiterRedis;
@@ -47,6 +50,30 @@ pub(crate) struct OwnGateway<S: ClaimStore>(pub(crate) Arc<Engine<S>>);
 impl<S: ClaimStore> Gateways for OwnGateway<S> {
     fn invalidate(&self, coupon: CouponId) {
         self.0.invalidate(coupon);
+    }
+}
+
+/// The claim engine, as operators grant by it: on the data plane's threads, where its connections
+/// and timers are.
+pub(crate) struct EngineGrants<S: ClaimStore> {
+    /// The engine.
+    pub(crate) engine: Arc<Engine<S>>,
+    /// The data plane's runtime.
+    pub(crate) data: tokio::runtime::Handle,
+}
+
+#[async_trait::async_trait]
+impl<S: ClaimStore> Granter for EngineGrants<S> {
+    async fn grant(&self, coupon: CouponId, user: UserId, key: &str) -> ClaimOutcome {
+        let (engine, key) = (Arc::clone(&self.engine), key.to_owned());
+        let granting = self
+            .data
+            .spawn(async move { engine.grant(coupon, &user, &key).await });
+        // Without an answer the runtime is stopping, or the engine has a defect.
+        granting.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a grant ended without an answer");
+            ClaimOutcome::Unavailable(Unavailable::unknown(1_000))
+        })
     }
 }
 

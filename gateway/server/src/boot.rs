@@ -23,13 +23,13 @@ use sluice_ledger::Ledger;
 use sluice_ledger::lanes::Lanes;
 use sluice_ledger::sqlite::{OpenOptions, SqliteLedger};
 use sluice_workers::keeper::PhaseName;
-use sluice_workers::{KeeperHandle, KeeperParts, Keepers, hold_sweeper};
+use sluice_workers::{KeeperHandle, KeeperParts, Keepers, hold_sweeper, reminders};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use crate::adapter::service_keys::LedgerServiceKeys;
-use crate::adapter::{KeeperLanes, LedgerReader, OwnGateway, SharedQuota};
+use crate::adapter::{EngineGrants, KeeperLanes, LedgerReader, OwnGateway, SharedQuota};
 use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::data_dir::{DataDir, DataDirLock};
@@ -125,9 +125,10 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
     watch_readiness(&readiness, &settings, &ledger, &hotstate, &handle);
 
     let checkout = start_checkout(&data, &settings, &ledger, &keys, clock);
+    start_reminders(&data, &settings, &ledger, &keys, clock);
     let plane = DataPlane {
         engine: Arc::clone(&engine),
-        checkout,
+        checkout: checkout.clone(),
         ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
         clock,
     };
@@ -136,7 +137,12 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
         ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
         lanes_store: hotstate as _,
         keys,
+        granter: Arc::new(EngineGrants {
+            engine: Arc::clone(&engine),
+            data: data.handle().clone(),
+        }),
         gateways: Arc::new(OwnGateway(engine)),
+        checkout,
         lane_operator: Arc::new(KeeperLanes {
             keepers: handle,
             ledger: Arc::clone(&ledger) as _,
@@ -199,6 +205,19 @@ fn start_checkout(
         settings.checkout.sweep_interval(),
     ));
     checkout
+}
+
+/// The reminders of claims that expire soon.
+fn start_reminders(
+    data: &Runtime,
+    settings: &Settings,
+    ledger: &Arc<SqliteLedger>,
+    keys: &HashKeys,
+    clock: SystemClock,
+) {
+    let ledger = Arc::clone(ledger) as Arc<dyn Ledger>;
+    let worker = reminders::Reminders::new(ledger, keys.clone(), settings.reminders.settings());
+    data.spawn(reminders::run(worker, Arc::new(clock)));
 }
 
 impl Running {

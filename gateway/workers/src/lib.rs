@@ -1,4 +1,4 @@
-//! Workers: lane keepers and recovery, the sweeper of holds: everything with a clock or a queue.
+//! Workers: lane keepers and recovery, the sweeper of holds, reminders: everything with a clock or a queue.
 //!
 //! [`keeper`] holds the protocol's procedures, free of I/O of their own; [`lanes`] runs them, one
 //! task per lane, and is how others reach them; [`distant`] reaches those of other processes.
@@ -10,6 +10,7 @@ pub mod keeper;
 pub mod lanes;
 mod mailbox;
 pub mod metrics;
+pub mod reminders;
 mod runner;
 pub mod settings;
 

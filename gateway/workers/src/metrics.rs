@@ -30,6 +30,13 @@ pub const KEEPER_HEARTBEAT_SECONDS: &str = "sluice_keeper_heartbeat_seconds";
 /// Seconds since the process's start at which a worker last made a round, by `worker`.
 pub const WORKER_HEARTBEAT_SECONDS: &str = "sluice_worker_heartbeat_seconds";
 
+/// Reminders that were written.
+pub const REMINDERS_SENT_TOTAL: &str = "sluice_reminders_sent_total";
+/// How late the latest reminder of the last round was.
+pub const REMINDERS_LAG_SECONDS: &str = "sluice_reminders_lag_seconds";
+/// Versions of coupons whose due reminders the last round did not get through.
+pub const REMINDERS_BACKLOG: &str = "sluice_reminders_backlog";
+
 /// Counts what was set aside.
 pub(crate) fn dead_letters(letters: usize) {
     metrics::counter!(DEAD_LETTERS_TOTAL).increment(letters as u64);

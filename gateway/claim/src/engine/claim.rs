@@ -1,6 +1,6 @@
 //! Claiming a coupon.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -30,10 +30,21 @@ pub(super) struct Asked<'a> {
     pub(super) shopper: &'a Shopper,
     address: IpAddr,
     key: Option<&'a str>,
-    /// Whether the shopper has the coupon's public code.
-    by_code: bool,
+    /// How the shopper comes to it.
+    way: Way,
     /// When the decision has to be there.
     pub(super) deadline: Instant,
+}
+
+/// How a shopper comes to a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By the coupon's id.
+    Open,
+    /// With the coupon's public code.
+    Code,
+    /// Somebody who may grant gives it to them.
+    Grant,
 }
 
 /// What pure eligibility says.
@@ -75,9 +86,31 @@ impl<S: ClaimStore> Engine<S> {
         address: IpAddr,
         key: Option<&str>,
     ) -> ClaimOutcome {
-        let by_code = true;
+        let way = Way::Code;
         let asked = self.asked(coupon, shopper, address, key);
-        self.decide(Asked { by_code, ..asked }).await
+        self.decide(Asked { way, ..asked }).await
+    }
+
+    /// Grants a coupon to a user, on the word of somebody who may: an operator, or a service. A
+    /// claim like every other, by the same script, with the same limits per user and in all. What
+    /// only the user's own token could say is not asked ([`Rules::grant_reasons`]), and limits per
+    /// device and address do not count it: there is neither.
+    ///
+    /// `key` names the claim where the coupon allows several per user; the same key again is the
+    /// same claim.
+    ///
+    /// [`Rules::grant_reasons`]: sluice_domain::eligibility::Rules::grant_reasons
+    pub async fn grant(
+        self: &Arc<Self>,
+        coupon: CouponId,
+        user: &UserId,
+        key: &str,
+    ) -> ClaimOutcome {
+        let shopper = Shopper::known_by_name(*user);
+        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let way = Way::Grant;
+        let asked = self.asked(coupon, &shopper, nowhere, Some(key));
+        self.decide(Asked { way, ..asked }).await
     }
 
     /// A claim by the coupon's id.
@@ -93,7 +126,7 @@ impl<S: ClaimStore> Engine<S> {
             shopper,
             address,
             key,
-            by_code: false,
+            way: Way::Open,
             deadline: Instant::now() + self.shared.settings.decide_within,
         }
     }
@@ -204,6 +237,17 @@ impl<S: ClaimStore> Engine<S> {
         eligible: &Eligible,
     ) -> Result<ClaimRequest, Refusal> {
         let limits = &published.limits;
+        if asked.way == Way::Grant {
+            let claim_id = self.claim_id(published.form, asked)?;
+            let subject = self.keys.granted(claim_id);
+            return Ok(ClaimRequest {
+                user: asked.shopper.user,
+                claim_id,
+                device: limits.per_device.map(|_limit| subject),
+                address: limits.per_address.map(|_limit| subject),
+                replay_only: !matches!(eligible, Eligible::Yes),
+            });
+        }
         let device = match (limits.per_device, &asked.shopper.device) {
             (None, _) => None,
             (Some(_), Some(device)) => Some(self.keys.device(asked.coupon, device)),
@@ -317,10 +361,10 @@ fn eligible(live: &LiveCoupon, asked: &Asked<'_>, time: Option<LaneTime>) -> Eli
         None if published.terms.conditions.windows.is_empty() => while_open(published),
         None => return Eligible::TimeUnknown,
     };
-    let reasons = if asked.by_code {
-        live.rules.claim_reasons_by_code(asked.shopper, at)
-    } else {
-        live.rules.claim_reasons(asked.shopper, at)
+    let reasons = match asked.way {
+        Way::Open => live.rules.claim_reasons(asked.shopper, at),
+        Way::Code => live.rules.claim_reasons_by_code(asked.shopper, at),
+        Way::Grant => live.rules.grant_reasons(asked.shopper, at),
     };
     match reasons.first().map(|reason: &Reason| reason.code) {
         None => Eligible::Yes,

@@ -6,10 +6,12 @@ pub(crate) mod create;
 pub(crate) mod duplicate;
 pub(crate) mod edit;
 pub(crate) mod get;
+pub(crate) mod grants;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod stock;
 pub(crate) mod versions;
+pub(crate) mod why_not;
 
 use axum::http::StatusCode;
 use axum::response::Response;

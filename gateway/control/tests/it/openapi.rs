@@ -44,7 +44,7 @@ async fn every_route_of_the_document_answers() {
     let world = World::open().await;
     let path = world.draft(crate::world::minimal()).await;
     let id = path.rsplit('/').next().unwrap();
-    assert_eq!(calls().len(), 22);
+    assert_eq!(calls().len(), 25);
     for (method, path) in calls() {
         let path = path
             .replace("{id}", id)

@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use sluice_claim::outcome::{ClaimOutcome, Refusal};
 use sluice_claim::port::StoreError;
 use sluice_control::openapi_json;
+use sluice_domain::id::UserId;
+use sluice_domain::reason::ReasonCode;
 use sluice_hotstate::model::fault::ModelOp;
 
 use crate::openapi::calls;
@@ -42,10 +45,10 @@ impl Checked {
             .map(|part| if part.starts_with('{') { name } else { part })
             .collect::<Vec<_>>()
             .join("/");
-        let headers: Vec<(&str, &str)> = if method == "PATCH" {
-            vec![("if-match", "*")]
-        } else {
-            Vec::new()
+        let headers: Vec<(&str, &str)> = match method {
+            "PATCH" => vec![("if-match", "*")],
+            _ if route.ends_with("/grants") => vec![("idempotency-key", "k")],
+            _ => Vec::new(),
         };
         let bytes = if body.is_null() {
             Vec::new()
@@ -187,8 +190,39 @@ async fn claims_and_audit(checked: &mut Checked) {
     checked.world.keeper.drain(lane).await;
     let claims = checked.get(&format!("{COUPON}/claims"), &id).await;
     assert_eq!(claims["items"].as_array().unwrap().len(), 3, "{claims}");
+    grants_and_reasons(checked, &id, &claims["items"][0]).await;
     let report = checked.get(&format!("{COUPON}/audit"), &id).await;
     assert_eq!(report["verdict"], "exact", "{report}");
+}
+
+async fn grants_and_reasons(checked: &mut Checked, id: &str, claim: &Value) {
+    let full = ClaimOutcome::Refused(Refusal::of(ReasonCode::SoldOut));
+    let told = [(UserId::new("u2").unwrap(), vec![full])];
+    checked.world.grantor.told.lock().unwrap().extend(told);
+    let grant = json!({"users": ["u1", "u2"], "reason": "x"});
+    checked.act(id, "grants", 200, grant).await;
+    let user = claim["user_id"].as_str().unwrap();
+    let ask = format!("{id}/why-not?user={user}");
+    let answer = checked
+        .world
+        .get(&format!("{COUPONS}/{ask}"))
+        .await
+        .expect(200);
+    let route = format!("{COUPON}/why-not");
+    let schema = checked.schemas.of_answer("GET", &route, 200);
+    assert_eq!(
+        checked.schemas.check(schema, &answer),
+        [""; 0],
+        "{answer:#}"
+    );
+    checked.calls.insert(("GET".to_owned(), route));
+    let cart = json!({"currency": "USD", "lines": [{"id": "a", "sku": "A", "quantity": 1, "unit_price": "1.00"}]});
+    for user in [user, "nobody"] {
+        let ask = json!({"user_id": user, "coupon_id": id, "cart": cart});
+        checked
+            .call("POST", "/admin/v1/cannot-use", "", 200, ask)
+            .await;
+    }
 }
 
 async fn keys(checked: &mut Checked) {

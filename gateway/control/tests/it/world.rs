@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sluice_checkout::{Checkout, CheckoutSettings};
 use sluice_claim::port::NotReady;
 use sluice_control::port::{Clock, Gateways, KeeperStatus, LaneOperator, Lowering, OperatorError};
 use sluice_control::{
@@ -22,6 +23,7 @@ use sluice_ledger::{Ledger, ModelLedger};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::grants::Grantor;
 use crate::http::{self, Reply};
 use crate::keeper::Keeper;
 
@@ -36,6 +38,7 @@ pub(crate) struct World {
     pub clock: ModelClock,
     pub keeper: Arc<Keeper>,
     pub gateways: Arc<Caches>,
+    pub grantor: Arc<Grantor>,
     pub admin: String,
     stop: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<()>>,
@@ -125,6 +128,7 @@ pub(crate) fn quick() -> ControlSettings {
         key_cache_ttl: Duration::from_millis(50),
         audit_round_pause: Duration::from_millis(1),
         lowering_timeout: Duration::from_secs(2),
+        grants_timeout: Duration::from_millis(500),
         ..ControlSettings::default()
     }
 }
@@ -155,10 +159,15 @@ impl World {
     ) -> Self {
         let keeper = Arc::new(Keeper::new(ledger.clone(), hot.clone(), clock.clone()));
         let gateways = Arc::new(Caches::default());
+        let grantor = Arc::new(Grantor::default());
+        let keys = HashKeys::derive(&ledger.identity().hash_key);
+        let shared_ledger: Arc<dyn Ledger> = ledger.clone();
         let parts = ControlParts {
             ledger: ledger.clone(),
             lanes_store: Arc::new(hot.clone()) as Arc<dyn LaneStore>,
-            keys: HashKeys::derive(&ledger.identity().hash_key),
+            checkout: Checkout::new(shared_ledger, keys.clone(), CheckoutSettings::default()),
+            granter: grantor.clone(),
+            keys,
             gateways: gateways.clone(),
             lane_operator: Arc::new(Operators(keeper.clone())),
             clock: Arc::new(ModelTime(clock.clone())),
@@ -179,6 +188,7 @@ impl World {
             clock,
             keeper,
             gateways,
+            grantor,
             admin: admin.reveal(),
             stop: Some(stop),
             served: Some(served),

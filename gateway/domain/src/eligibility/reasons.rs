@@ -10,11 +10,22 @@ use crate::time::Timestamp;
 use crate::weekly::Weekly;
 use crate::words;
 
+/// How a shopper comes to a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By the coupon's id.
+    Open,
+    /// With the coupon's public code.
+    Code,
+    /// Somebody who may grant gives it to them.
+    Grant,
+}
+
 pub(super) fn collect(
     published: &Published,
     windows: &Weekly,
     shopper: &Shopper,
-    by_code: bool,
+    way: Way,
     now: Timestamp,
 ) -> Vec<Reason> {
     let mut found = Found {
@@ -25,7 +36,11 @@ pub(super) fn collect(
     found.state();
     found.start();
     found.windows(windows);
-    found.distribution(by_code);
+    found.distribution(way);
+    if way == Way::Grant {
+        found.listed(shopper);
+        return found.reasons;
+    }
     found.users(shopper);
     found.verified(shopper);
     found.device(shopper);
@@ -112,19 +127,34 @@ impl Found<'_> {
     }
 
     /// A coupon that is handed out by its code only is claimed with the code.
-    fn distribution(&mut self, by_code: bool) {
+    fn distribution(&mut self, way: Way) {
         let open =
-            |way: &Distribution| matches!(way, Distribution::Public | Distribution::Targeted);
-        if by_code || self.published.distribution.iter().any(open) {
+            |one: &Distribution| matches!(one, Distribution::Public | Distribution::Targeted);
+        if way == Way::Code || self.published.distribution.iter().any(open) {
             return;
         }
-        self.add(
-            ReasonCode::NotEligible,
-            "distribution",
-            "the coupon's code",
-            "a claim without it",
-        )
-        .fix = Some("Claim with the code.".to_owned());
+        let (expected, actual, fix) = match way {
+            Way::Open | Way::Code => (
+                "the coupon's code",
+                "a claim without it",
+                "Claim with the code.",
+            ),
+            Way::Grant => (
+                "public or targeted",
+                "neither of them",
+                "Add \"targeted\" to the coupon's distribution.",
+            ),
+        };
+        self.add(ReasonCode::NotEligible, "distribution", expected, actual)
+            .fix = Some(fix.to_owned());
+    }
+
+    /// The one rule on users that needs no token: a claim of somebody who is not on the list could
+    /// never be used.
+    fn listed(&mut self, shopper: &Shopper) {
+        if let Users::Ids { ids } = &self.published.terms.conditions.users {
+            self.ids(shopper, ids);
+        }
     }
 
     fn users(&mut self, shopper: &Shopper) {

@@ -270,3 +270,77 @@ proptest! {
         prop_assert_eq!(rules.claim_reasons(&somebody, now), reasons);
     }
 }
+
+#[test]
+fn whoever_grants_answers_for_what_only_a_token_says() {
+    let now = at("2026-11-27T10:00:00Z");
+    let ask = |coupon: &Published, name: &str| {
+        let rules = Rules::new(Arc::new(coupon.clone()));
+        rules.grant_reasons(&Shopper::known_by_name(user(name)), now)
+    };
+    let mut coupon = open();
+    coupon.distribution = vec![Distribution::Targeted];
+    coupon.terms.conditions.users = Users::New;
+    coupon.terms.conditions.verified = vec![Verified::Phone];
+    coupon.limits.per_device = Some(1);
+    assert_eq!(codes(&ask(&coupon, "u1")), [], "not asked");
+    coupon.terms.conditions.users = Users::Ids {
+        ids: vec![user("u1")],
+    };
+    assert_eq!(codes(&ask(&coupon, "u1")), []);
+    let refused = ask(&coupon, "u2");
+    assert_eq!(codes(&refused), [ReasonCode::NotEligible]);
+    assert_eq!(refused[0].condition, "users");
+    for closed in [vec![Distribution::Code], vec![Distribution::Auto], vec![]] {
+        coupon.distribution = closed;
+        let refused = ask(&coupon, "u1");
+        assert_eq!(codes(&refused), [ReasonCode::NotEligible]);
+        assert_eq!(refused[0].condition, "distribution");
+    }
+    let paused = Published {
+        lifecycle: Lifecycle::Paused,
+        ..open()
+    };
+    assert_eq!(codes(&ask(&paused, "u1")), [ReasonCode::Paused]);
+}
+
+#[test]
+fn what_is_counted_comes_after_all_other_reasons() {
+    let now = at("2026-11-27T10:00:00Z");
+    let mut coupon = open();
+    coupon.limits.per_user = 2;
+    let ask = |coupon: &Published, claims, available| {
+        let rules = Rules::new(Arc::new(coupon.clone()));
+        why_not(
+            &rules,
+            &shopper("u1"),
+            ClaimFacts { claims, available },
+            now,
+        )
+    };
+    assert_eq!(codes(&ask(&coupon, 1, Some(1))), []);
+    assert_eq!(
+        codes(&ask(&coupon, 1, None)),
+        [],
+        "not known, or without end"
+    );
+    coupon.lifecycle = Lifecycle::Paused;
+    let reasons = ask(&coupon, 2, Some(0));
+    let all = [
+        ReasonCode::Paused,
+        ReasonCode::UserLimitReached,
+        ReasonCode::SoldOut,
+    ];
+    assert_eq!(codes(&reasons), all);
+    assert_eq!(reasons[1].actual, "2 claimed");
+    let fixes = fix_of_all(&reasons[..2]).unwrap();
+    assert_eq!(
+        fixes,
+        "Try again when the coupon is resumed. Raise the limit per user."
+    );
+    // One that has no fix leaves no change that would do.
+    let mut without = reasons.clone();
+    without[1].fix = None;
+    assert_eq!(fix_of_all(&without), None);
+    assert_eq!(fix_of_all(&[]), None);
+}

@@ -148,12 +148,7 @@ pub(super) fn read_hold(node: &Node<'_>, report: &mut Report) -> Option<HoldRequ
     fields.extend(["order_id", "expected_total"]);
     let object = node.object(report, &fields)?;
     let quote = quote_fields(&object, report);
-    let order = object
-        .require(report, "order_id", "the id of an order")
-        .and_then(|node| match node.text(report)?.parse::<OrderId>() {
-            Ok(order) => Some(order),
-            Err(error) => node.refuse(report, error.to_string()),
-        });
+    let order = read_order(&object, report);
     let cart = quote.as_ref().map(|quote| &quote.cart);
     let expected_total = cart::amount_of(&object, report, "expected_total", cart);
     Some(HoldRequest {
@@ -161,6 +156,15 @@ pub(super) fn read_hold(node: &Node<'_>, report: &mut Report) -> Option<HoldRequ
         expected_total: expected_total?,
         quote: quote?,
     })
+}
+
+/// The id of an order, as the shop names it.
+pub(super) fn read_order(object: &Object<'_>, report: &mut Report) -> Option<OrderId> {
+    let node = object.require(report, "order_id", "the id of an order")?;
+    match node.text(report)?.parse() {
+        Ok(order) => Some(order),
+        Err(error) => node.refuse(report, error.to_string()),
+    }
 }
 
 pub(super) fn read_refund(node: &Node<'_>, report: &mut Report) -> Option<RefundRequest> {
@@ -221,7 +225,7 @@ fn quote_fields(object: &Object<'_>, report: &mut Report) -> Option<QuoteRequest
     })
 }
 
-fn read_cart(object: &Object<'_>, report: &mut Report) -> Option<Cart> {
+pub(super) fn read_cart(object: &Object<'_>, report: &mut Report) -> Option<Cart> {
     let node = object.require(report, "cart", "an object with currency and lines")?;
     cart::read(&node, report)
 }
@@ -237,10 +241,19 @@ fn read_principal(object: &Object<'_>, report: &mut Report) -> Option<Principal>
 
 fn read_buyer(node: &Node<'_>, report: &mut Report) -> Option<BuyerFacts> {
     let object = node.object(report, &["groups", "new", "verified"])?;
+    buyer_facts(&object, report, "new")
+}
+
+/// What is said of a buyer; `newness` is the name of the field that says whether they are new.
+pub(super) fn buyer_facts(
+    object: &Object<'_>,
+    report: &mut Report,
+    newness: &str,
+) -> Option<BuyerFacts> {
     let groups = object.or(report, "groups", Vec::new(), |node, report| {
         text::set(node, report, GROUPS_MAX, text::name)
     });
-    let is_new = object.optional(report, "new", Node::boolean);
+    let is_new = object.optional(report, newness, Node::boolean);
     let verified = object.or(report, "verified", Vec::new(), |node, report| {
         text::set(node, report, VERIFIED.len(), |node, report| {
             node.word(report, VERIFIED)
@@ -253,7 +266,7 @@ fn read_buyer(node: &Node<'_>, report: &mut Report) -> Option<BuyerFacts> {
     })
 }
 
-fn claim(node: &Node<'_>, report: &mut Report) -> Option<ClaimId> {
+pub(super) fn claim(node: &Node<'_>, report: &mut Report) -> Option<ClaimId> {
     match node.text(report)?.parse() {
         Ok(claim) => Some(claim),
         Err(error) => node.refuse(report, format!("is not a claim id: {error}")),
@@ -268,7 +281,7 @@ fn code(node: &Node<'_>, report: &mut Report) -> Option<String> {
 }
 
 /// A list in which every entry is there once, in the caller's order.
-fn distinct<T: Ord + Clone>(
+pub(super) fn distinct<T: Ord + Clone>(
     node: &Node<'_>,
     report: &mut Report,
     most: usize,

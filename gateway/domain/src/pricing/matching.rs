@@ -1,6 +1,6 @@
 //! A wallet against a cart: every claim with its verdict, and the best combination.
 
-use crate::id::{ClaimId, CouponId};
+use crate::id::{ClaimId, CouponId, Version};
 use crate::pricing::{Board, Choose, Contender, Quote, QuoteInput, Verdict, outcome};
 use crate::reason::Reason;
 use crate::terms::MinorUnits;
@@ -22,6 +22,8 @@ pub struct Matched {
     pub claim_id: ClaimId,
     /// Its coupon.
     pub coupon: CouponId,
+    /// The version of its terms.
+    pub version: Version,
     /// The public code, where it came by one.
     pub code: Option<String>,
     /// Beside the best combination.
@@ -65,6 +67,7 @@ fn matched(contender: &Contender<'_>, best: &Quote) -> Matched {
     Matched {
         claim_id: facts.claim_id,
         coupon: facts.coupon,
+        version: facts.version,
         code: facts.code.clone(),
         verdict: rejected.map_or(Verdict::Applies, |rejected| rejected.verdict),
         value: contender.alone_value(),

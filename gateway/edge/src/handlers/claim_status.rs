@@ -51,7 +51,8 @@ pub(crate) async fn handle<C: Claims>(
     }
 }
 
-fn view_of(item: &WalletItem) -> ClaimView {
+/// A claim as its row and its uses tell.
+pub(crate) fn view_of(item: &WalletItem) -> ClaimView {
     ClaimView {
         claim_id: item.row.claim_id,
         coupon: item.row.coupon,

@@ -71,6 +71,10 @@ where
         | Route::Claim { .. }
         | Route::ClaimStatus { .. }
         | Route::Coupon { .. }
+        | Route::Grants
+        | Route::OrderCancelled { .. }
+        | Route::Notifications
+        | Route::NotificationRead { .. }
         | Route::Unknown => Err(Stop::Code(ReasonCode::NotFound)),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sluice_checkout::{Checkout, CheckoutSettings};
 use sluice_claim::outcome::ClaimView;
-use sluice_domain::claim::{ClaimRow, ClaimStatus};
+use sluice_domain::claim::{ClaimForm, ClaimRow, ClaimStatus};
 use sluice_domain::coupon::{CouponSpec, Distribution};
 use sluice_domain::hash::HashKeys;
 use sluice_domain::id::{ClaimId, CouponId, UserId};
@@ -85,6 +85,26 @@ impl Till {
         (self.find(claim_id, &user).await.unwrap(), new)
     }
 
+    /// What the claim engine does with a grant; whether the claim is new.
+    pub(crate) async fn grant(
+        &self,
+        coupon: CouponId,
+        user: UserId,
+        key: &str,
+    ) -> (ClaimView, bool) {
+        let document = sluice_ledger::coupons::Coupons::coupon(&*self.ledger, coupon).await;
+        let keys = HashKeys::derive(&self.ledger.identity().hash_key);
+        let claim_id = match document.unwrap().unwrap().spec.limits.form() {
+            ClaimForm::Single => keys.single_claim_id(coupon, &user),
+            ClaimForm::Keyed => keys.keyed_claim_id(coupon, &user, key),
+        };
+        let new = self.find(claim_id, &user).await.is_none();
+        if new {
+            self.granting.grant(coupon, &user, key, NOW).await;
+        }
+        (self.find(claim_id, &user).await.unwrap(), new)
+    }
+
     /// A claim as the claim engine sees it, which knows nothing of orders.
     pub(crate) async fn find(&self, claim: ClaimId, user: &UserId) -> Option<ClaimView> {
         let row = self.ledger.claim(claim).await.ok()??;
@@ -125,6 +145,7 @@ impl ServiceKeys for FakeKeys {
         Ok(Some(ServiceKey {
             prefix: prefix.to_owned(),
             checkout,
+            events: !checkout,
         }))
     }
 }

@@ -94,8 +94,8 @@ pub(super) fn fill(
     }
     let mut packed: BTreeMap<UserId, Vec<GrantRecord>> = BTreeMap::new();
     let held = keys.epoch_mut(fence.epoch).coupon_mut(coupon);
-    let counted = |row: &&ClaimRow| !row.revoked && !held.users.contains_key(&row.user);
-    let rows: Vec<&ClaimRow> = rows.iter().filter(counted).collect();
+    let new = |row: &&ClaimRow| !held.users.contains_key(&row.user);
+    let rows: Vec<&ClaimRow> = rows.iter().filter(new).collect();
     for row in rows {
         packed.entry(row.user).or_default().push(GrantRecord {
             claim_id: row.claim_id,

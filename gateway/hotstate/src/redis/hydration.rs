@@ -107,10 +107,11 @@ impl RedisHotState {
     }
 }
 
-/// The rows that count, user by user, in the order in which they were given.
+/// The rows, user by user, in the order in which they were given. Revoked ones too: a claim's id is
+/// never given a second time.
 fn by_user(rows: &[ClaimRow]) -> BTreeMap<UserId, Filling> {
     let mut users: BTreeMap<UserId, Filling> = BTreeMap::new();
-    for row in rows.iter().filter(|row| !row.revoked) {
+    for row in rows {
         let filling = users.entry(row.user).or_default();
         let record = GrantRecord {
             claim_id: row.claim_id,

@@ -88,16 +88,17 @@ async fn several_claims_of_a_user_and_repeated_calls() {
         assert_eq!(ok(filled), Hydration::Done);
     }
     assert_eq!(
-        ok(store.hydrate_finish(stage.fence, COUPON, 1, 1, 1, 0).await),
+        ok(store.hydrate_finish(stage.fence, COUPON, 1, 2, 2, 0).await),
         Hydration::Done
     );
     let counted = stage
         .redis(&["HVALS", &format!("{{l00}}:1:v:{COUPON}")])
         .await;
-    let twice = redis::Value::Array(vec![redis::Value::BulkString(b"2".to_vec())]);
+    let text = |count: &[u8]| redis::Value::BulkString(count.to_vec());
+    let twice = redis::Value::Array(vec![text(b"2"), text(b"1")]);
     assert_eq!(counted, twice, "a repeated call counts no device again");
     let figures = store.figures(LANE, COUPON).await.unwrap().unwrap();
-    assert_eq!((figures.users, figures.devices), (1, 1));
+    assert_eq!((figures.users, figures.devices), (2, 2));
     assert_eq!(figures.last_lease, LeaseNumber(4));
     assert!(figures.leases.is_empty() && figures.ready);
     let late = store.install_lease(stage.fence, lease(4, 5)).await;
@@ -117,6 +118,13 @@ async fn several_claims_of_a_user_and_repeated_calls() {
         stage.claim(keyed_call(1)).await,
         ClaimAnswer::Replayed(_)
     ));
+    let mut taken_back = keyed("b", 0);
+    taken_back.claim_id = row("b", None, None, 3).claim_id;
+    taken_back.device = Some(super::fixture::subject(2));
+    assert!(
+        matches!(stage.claim(taken_back).await, ClaimAnswer::Replayed(_)),
+        "a claim that was taken back is not granted a second time"
+    );
     granted(stage.claim(keyed_call(2)).await);
     assert_eq!(stage.claim(keyed_call(3)).await, ClaimAnswer::UserLimit);
 }

@@ -8,8 +8,12 @@ use super::{read_all, sample};
 use crate::Ledger;
 
 mod apply;
+pub(super) mod cause;
+pub(super) mod notify;
 mod redeem;
 
+pub use cause::CauseStep;
+pub use notify::NotifyStep;
 pub use redeem::{Redeem, Wanted};
 
 /// Lanes of the ledgers that histories run on.
@@ -58,6 +62,10 @@ pub enum Op {
     },
     /// A transition of a redemption.
     Redeem(Redeem),
+    /// A grant because of an order.
+    Cause { order: u8, step: CauseStep },
+    /// A message to a shopper.
+    Notify(NotifyStep),
     /// A claim is taken back.
     Revoke { coupon: u32, claim: u32 },
     /// A lowering begins, or is given up.
@@ -282,6 +290,9 @@ fn ops() -> impl Strategy<Value = Op> {
         12 => (fences(), prop::option::weighted(0.2, 0..3_u64), batches())
             .prop_map(|(fence, salvage, batches)| Op::Append { fence, salvage, batches }),
         16 => redeem::redeems().prop_map(Op::Redeem),
+        6 => (0..cause::ORDERS, cause::steps())
+            .prop_map(|(order, step)| Op::Cause { order, step }),
+        5 => notify::steps().prop_map(Op::Notify),
         4 => (coupon(), 0..8_u32).prop_map(|(coupon, claim)| Op::Revoke { coupon, claim }),
         2 => (coupon(), prop::option::weighted(0.8, 0..12_u64))
             .prop_map(|(coupon, target)| Op::Target { coupon, target }),

@@ -10,6 +10,8 @@ use crate::claims::{AppendFrom, Appended, Conflict, DeposedBy, Revoked};
 use crate::lanes::LaneWrite;
 use crate::leases::{LeaseOpened, LeaseStep, TargetSettled};
 
+mod cause;
+mod notification;
 mod redemption;
 mod word;
 
@@ -29,6 +31,8 @@ pub async fn run_all<L: Ledger>(fresh: impl Fn() -> L) {
     a_halted_lane_waits_for_the_operator(&fresh()).await;
     redemption::run_all(&fresh).await;
     word::run_all(&fresh).await;
+    cause::run_all(&fresh).await;
+    notification::run_all(&fresh).await;
 }
 
 /// Takes the lane and makes a coupon of ten units.

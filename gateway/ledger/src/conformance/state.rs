@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 use sluice_domain::coupon::Status;
 use sluice_domain::id::{CouponId, UserId};
 
+use super::history::{cause, notify};
 use super::sample::NOW;
 use crate::audit_log::verify_chain;
 use crate::claims::ClaimsPage;
 use crate::coupons::{CouponQuery, CouponSort};
+use crate::notifications::NotificationsPage;
 use crate::{Ledger, LedgerError};
 
 mod redemptions;
@@ -56,8 +58,35 @@ pub async fn read_all(
         );
     }
     redemptions::read(ledger, coupons, users, &mut text).await?;
+    for number in 0..cause::ORDERS {
+        let known = ledger.order_causes(&cause::order(number)).await?;
+        line(&mut text, "causes", &known);
+    }
+    read_notifications(ledger, users, &mut text).await?;
     line(&mut text, "problems", &ledger.integrity_problems().await?);
     Ok(text)
+}
+
+async fn read_notifications(
+    ledger: &dyn Ledger,
+    users: &[UserId],
+    text: &mut String,
+) -> Result<(), LedgerError> {
+    for version in 1..3 {
+        let cursor = ledger.reminder_cursor(notify::key(version)).await?;
+        line(text, "reminders", &cursor);
+    }
+    for user in users {
+        let mut after = None;
+        loop {
+            let page = NotificationsPage { after, limit: 2 };
+            let found = ledger.notifications(user, page).await?;
+            line(text, "messages", &found);
+            let Some(last) = found.last() else { break };
+            after = Some((last.at, last.id));
+        }
+    }
+    Ok(())
 }
 
 fn line(text: &mut String, what: &str, value: &impl std::fmt::Debug) {

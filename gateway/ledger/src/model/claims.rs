@@ -201,7 +201,7 @@ impl Claims for ModelLedger {
         let limit = page_rows(limit);
         self.call(|state| {
             let mut by_user: BTreeMap<UserId, Vec<ClaimRow>> = BTreeMap::new();
-            for row in state.rows_of(coupon).filter(|row| !row.revoked) {
+            for row in state.rows_of(coupon) {
                 by_user.entry(row.user).or_default().push(row.clone());
             }
             let mut rows = Vec::new();

@@ -47,7 +47,7 @@ fn by_user_order(
     // One row more than the page: it tells whether the last user is whole.
     let mut rows = select(
         connection,
-        "WHERE coupon = ?1 AND user > ?2 AND revoked = 0 ORDER BY user, ticket LIMIT ?3",
+        "WHERE coupon = ?1 AND user > ?2 ORDER BY user, ticket LIMIT ?3",
         params![coupon.0, after, Natural(limit as u64 + 1)],
     )?;
     let Some(beyond) = rows.get(limit).map(|row| row.user) else {
@@ -57,7 +57,7 @@ fn by_user_order(
     if rows.is_empty() {
         rows = select(
             connection,
-            "WHERE coupon = ?1 AND user = ?2 AND revoked = 0 ORDER BY ticket",
+            "WHERE coupon = ?1 AND user = ?2 ORDER BY ticket",
             params![coupon.0, beyond.as_str()],
         )?;
     }

@@ -23,6 +23,14 @@ const MIGRATIONS: &[Migration] = &[
         name: "shards",
         sql: include_str!("../../migrations/sqlite/0003_shards.sql"),
     },
+    Migration {
+        name: "causes",
+        sql: include_str!("../../migrations/sqlite/0004_causes.sql"),
+    },
+    Migration {
+        name: "notifications",
+        sql: include_str!("../../migrations/sqlite/0005_notifications.sql"),
+    },
 ];
 
 /// The schema that this program knows.

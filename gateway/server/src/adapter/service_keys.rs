@@ -68,6 +68,7 @@ impl ServiceKeys for LedgerServiceKeys {
             .filter(|key| proven && live(key))
             .map(|key| ServiceKey {
                 checkout: key.scopes.contains(&Scope::Checkout),
+                events: key.scopes.contains(&Scope::Events),
                 prefix: key.prefix,
             }))
     }

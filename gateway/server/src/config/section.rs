@@ -17,6 +17,7 @@ use crate::data_dir::DataDir;
 
 mod check;
 mod checkout;
+mod reminders;
 
 /// A refused value: its key, and what is wrong with it.
 type Refused = (String, String);
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) claim: Claim,
     pub(crate) checkout: checkout::Checkout,
+    pub(crate) reminders: reminders::Reminders,
     pub(crate) keeper: Keeper,
     pub(crate) log: Log,
 }

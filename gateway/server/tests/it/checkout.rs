@@ -100,6 +100,15 @@ impl Caller {
     }
 }
 
+/// A service's key with this scope.
+pub(super) fn key(place: &Place, scope: &str) -> String {
+    let data = place.data();
+    let data = data.to_str().unwrap();
+    let made = run(&["key", "create", "--data-dir", data, "--scope", scope]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    text(&made.stdout).trim().to_owned()
+}
+
 /// A coupon of 5 off from 50 and 15 off from 100, as the contract's example has it.
 pub(super) fn threshold() -> Value {
     json!({"name": "Spend and save", "benefit": {"type": "threshold", "tiers": [

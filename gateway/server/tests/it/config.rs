@@ -3,7 +3,7 @@
 use crate::process::{Place, QUICK, run, sluice, text};
 
 /// A bad file, the line that must be named, and words that must be there.
-const BAD: [(&str, usize, &[&str]); 74] = [
+const BAD: [(&str, usize, &[&str]); 78] = [
     // Typing errors in names.
     (
         "dataa_dir = \"x\"",
@@ -255,6 +255,26 @@ const BAD: [(&str, usize, &[&str]); 74] = [
         "[checkout]\nhold = 900",
         2,
         &["`checkout.hold`", "did you mean `checkout.hold_s`"],
+    ),
+    (
+        "[reminders]\nbefore = \"72\"",
+        2,
+        &["`reminders.before`", "72h"],
+    ),
+    (
+        "[reminders]\nbefore = \"366d\"",
+        2,
+        &["`reminders.before`", "365d"],
+    ),
+    (
+        "[reminders]\nevery_ms = 49",
+        2,
+        &["`reminders.every_ms`", "50 to 3600000"],
+    ),
+    (
+        "[reminders]\nretention_days = 0",
+        2,
+        &["`reminders.retention_days`"],
     ),
     // Contradictions.
     (

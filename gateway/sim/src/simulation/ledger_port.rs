@@ -4,13 +4,16 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use sluice_domain::cause::{Cause, CauseState};
 use sluice_domain::claim::{ClaimRow, GrantBatch};
 use sluice_domain::coupon::Coupon;
 use sluice_domain::id::{
-    ClaimId, CouponId, CouponNumber, Epoch, LaneId, LeaseNumber, RedemptionId, Revision, UserId,
+    ClaimId, CouponId, CouponNumber, Epoch, LaneId, LeaseNumber, NotificationId, OrderId,
+    RedemptionId, Revision, Ticket, UserId,
 };
 use sluice_domain::lane::LaneFence;
 use sluice_domain::lease::{Lease, Stock};
+use sluice_domain::notification::Notification;
 use sluice_domain::redemption::{
     ClaimUse, CouponUsage, Redemption, TermsKey, Transition, TransitionEvent,
 };
@@ -20,12 +23,14 @@ use sluice_ledger::audit_facts::{
     AuditFacts, CouponLedgerFacts, RedemptionFacts, RedemptionOrphans, UsageFacts,
 };
 use sluice_ledger::audit_log::{AuditEntry, AuditLog, AuditRow};
+use sluice_ledger::causes::{CauseSettled, Causes, Intended, OrderCauses};
 use sluice_ledger::claims::{AppendFrom, Appended, Claims, ClaimsPage, DeadLetter, Revoked};
 use sluice_ledger::coupons::{
     CouponPage, CouponQuery, CouponWrite, Coupons, Operation, VersionRow,
 };
 use sluice_ledger::lanes::{LaneRow, LaneWrite, Lanes, LedgerIdentity};
 use sluice_ledger::leases::{LeaseOpened, LeaseStep, Leases, TargetSettled};
+use sluice_ledger::notifications::{Notifications, NotificationsPage, ReminderKey};
 use sluice_ledger::redemptions::{Redemptions, RedemptionsPage, TransitionOutcome};
 use sluice_ledger::{LedgerError, ModelLedger};
 
@@ -298,6 +303,27 @@ passed_on! {
         ask redemptions_of_coupon(coupon: CouponId, page: RedemptionsPage) -> Vec<Redemption>
             = [] (coupon, page);
         ask redeemed(coupon: CouponId) -> u64 = [] (coupon);
+    }
+
+    Causes {} {
+        ask order_causes(order: &OrderId) -> OrderCauses = [order = order.clone()] (&order);
+        change intend(cause: &Cause) -> Intended = [cause = cause.clone()] (&cause);
+        change settle_cause(order: &OrderId, claim_id: ClaimId, to: CauseState, entry: Option<AuditEntry>) -> CauseSettled
+            = [order = order.clone()] (&order, claim_id, to, entry.clone());
+        change cancel_order(order: &OrderId, at: Timestamp) -> Timestamp
+            = [order = order.clone()] (&order, at);
+    }
+
+    Notifications {} {
+        ask reminder_cursor(key: ReminderKey) -> Option<Ticket> = [] (key);
+        change remind(key: ReminderKey, passed: Ticket, notifications: &[Notification]) -> u64
+            = [notifications = notifications.to_vec()] (key, passed, &notifications);
+        ask notifications(user: &UserId, page: NotificationsPage) -> Vec<Notification>
+            = [user = *user] (&user, page);
+        change mark_read(id: NotificationId, user: &UserId, at: Timestamp) -> Option<Notification>
+            = [user = *user] (id, &user, at);
+        change forget_notifications(expired_before: Timestamp, limit: usize) -> usize
+            = [] (expired_before, limit);
     }
 
     ApiKeys {} {

@@ -159,7 +159,7 @@ async fn grants(ledger: &dyn Ledger, batch: &Batch, entry: u64) -> Result<GrantB
 }
 
 /// An answer in words. Of errors only the kind: their words are for people.
-fn words<T: std::fmt::Debug>(answer: Result<T, LedgerError>) -> String {
+pub(super) fn words<T: std::fmt::Debug>(answer: Result<T, LedgerError>) -> String {
     match answer {
         Ok(value) => format!("{value:?}"),
         Err(LedgerError::Unavailable { .. }) => "unavailable".to_owned(),
@@ -204,6 +204,8 @@ pub(super) async fn apply(ledger: &dyn Ledger, call: &Call) -> String {
             words(ledger.append(fence, from, &call.batches).await)
         }
         Op::Redeem(_) => apply_transition(ledger, call).await,
+        Op::Notify(step) => super::notify::apply(ledger, step).await,
+        Op::Cause { order, step } => super::cause::apply(ledger, *order, step).await,
         Op::Revoke { coupon, claim } => {
             let claim_id = sample::claim_id(CouponId(*coupon), *claim);
             let lane = lanes().lane_of(CouponId(*coupon));

@@ -29,6 +29,7 @@ impl Settings {
             .validate()
             .map_err(|error| (format!("keeper.{}", error.key), error.problem.to_owned()))?;
         self.checkout.validate()?;
+        self.reminders.validate()?;
         self.validate_counts()?;
         self.validate_waits()?;
         self.validate_stores()?;

@@ -2,22 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Caller, alike, has, id_in, shoes, threshold};
-use crate::process::{Place, run, text};
-
-fn key(place: &Place, scope: &str) -> String {
-    let data = place.data();
-    let made = run(&[
-        "key",
-        "create",
-        "--data-dir",
-        data.to_str().unwrap(),
-        "--scope",
-        scope,
-    ]);
-    assert!(made.status.success(), "{}", text(&made.stderr));
-    text(&made.stdout).trim().to_owned()
-}
+use super::{Caller, alike, has, id_in, key, shoes, threshold};
+use crate::process::Place;
 
 #[test]
 fn a_service_checks_out_for_the_user_it_names() {

@@ -154,7 +154,7 @@ impl Book {
             }
         }
         let filled = self.users.clone();
-        for row in rows.iter().filter(|row| !row.revoked) {
+        for row in &rows {
             if !filled.contains(&row.user) {
                 self.users.insert(row.user);
                 self.devices.extend(row.device);
