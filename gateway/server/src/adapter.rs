@@ -56,10 +56,18 @@ impl<S: ClaimStore> Gateways for OwnGateway<S> {
 /// The claim engine, as operators grant by it: on the data plane's threads, where its connections
 /// and timers are.
 pub(crate) struct EngineGrants<S: ClaimStore> {
-    /// The engine.
-    pub(crate) engine: Arc<Engine<S>>,
-    /// The data plane's runtime.
-    pub(crate) data: tokio::runtime::Handle,
+    engine: Arc<Engine<S>>,
+    data: tokio::runtime::Handle,
+}
+
+impl<S: ClaimStore> EngineGrants<S> {
+    /// Grants by this engine, on the data plane's runtime.
+    pub(crate) fn new(engine: &Arc<Engine<S>>, data: &tokio::runtime::Handle) -> Self {
+        Self {
+            engine: Arc::clone(engine),
+            data: data.clone(),
+        }
+    }
 }
 
 #[async_trait::async_trait]

@@ -125,7 +125,6 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
     watch_readiness(&readiness, &settings, &ledger, &hotstate, &handle);
 
     let checkout = start_checkout(&data, &settings, &ledger, &keys, clock);
-    start_reminders(&data, &settings, &ledger, &keys, clock);
     let plane = DataPlane {
         engine: Arc::clone(&engine),
         checkout: checkout.clone(),
@@ -137,10 +136,7 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
         ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
         lanes_store: hotstate as _,
         keys,
-        granter: Arc::new(EngineGrants {
-            engine: Arc::clone(&engine),
-            data: data.handle().clone(),
-        }),
+        granter: Arc::new(EngineGrants::new(&engine, data.handle())),
         gateways: Arc::new(OwnGateway(engine)),
         checkout,
         lane_operator: Arc::new(KeeperLanes {
@@ -189,7 +185,8 @@ fn start_engine(
     Ok(Engine::new(parts, settings.engine())?)
 }
 
-/// The checkout, with the sweeper that frees holds which ran out.
+/// The checkout, with the sweeper that frees holds which ran out, and the reminders of claims that
+/// expire soon.
 fn start_checkout(
     data: &Runtime,
     settings: &Settings,
@@ -198,6 +195,9 @@ fn start_checkout(
     clock: SystemClock,
 ) -> Checkout {
     let ledger = Arc::clone(ledger) as Arc<dyn Ledger>;
+    let reminding = settings.reminders.settings();
+    let worker = reminders::Reminders::new(Arc::clone(&ledger), keys.clone(), reminding);
+    data.spawn(reminders::run(worker, Arc::new(clock)));
     let checkout = Checkout::new(ledger, keys.clone(), settings.checkout.settings());
     data.spawn(hold_sweeper::run(
         checkout.clone(),
@@ -205,19 +205,6 @@ fn start_checkout(
         settings.checkout.sweep_interval(),
     ));
     checkout
-}
-
-/// The reminders of claims that expire soon.
-fn start_reminders(
-    data: &Runtime,
-    settings: &Settings,
-    ledger: &Arc<SqliteLedger>,
-    keys: &HashKeys,
-    clock: SystemClock,
-) {
-    let ledger = Arc::clone(ledger) as Arc<dyn Ledger>;
-    let worker = reminders::Reminders::new(ledger, keys.clone(), settings.reminders.settings());
-    data.spawn(reminders::run(worker, Arc::new(clock)));
 }
 
 impl Running {

@@ -104,7 +104,7 @@ pub(crate) struct HeldClaim {
 #[derive(ToSchema)]
 pub(crate) struct CannotUseInput {
     user_id: String,
-    /// One of claim_id and coupon_id.
+    /// One of `claim_id` and `coupon_id`.
     claim_id: Option<String>,
     coupon_id: Option<String>,
     /// As in a quote; needed where the user has a claim.

@@ -163,14 +163,7 @@ fn a_cancelled_order_takes_its_unused_grants_back_whatever_dies_meanwhile() {
     server.wait_ready();
     let events = key(&place, "events");
     let coupon = server.sale(&json!({"limits": {"total": 5, "per_user": 3}}));
-    let body = |user: &str| json!({"coupon_id": coupon, "user_id": user, "order_id": "o-1"});
-    let granted = |server: &Running, user: &str| -> Reply {
-        let shop = Caller::new(server, &events);
-        wait_for("a grant to be decided", 30, || {
-            let said = shop.post("/v1/grants", &body(user));
-            (said.status != 503 && said.status != 202).then_some(said)
-        })
-    };
+    let granted = |server: &Running, user: &str| order_grant(server, &events, &coupon, user);
     let unused = granted(&server, "alice");
     assert_eq!(unused.status, 201, "{unused:?}");
     let used = id_in(&granted(&server, "bob").json(), "claim_id");
@@ -227,22 +220,33 @@ fn a_cancelled_order_takes_its_unused_grants_back_whatever_dies_meanwhile() {
         (409, "conflict".to_owned())
     );
 
-    // Who did what is in the audit log, and the unit is free again.
-    for (claim, action) in [(&unused, "claim.revoke"), (&used, "claim.flag")] {
-        let path = format!("/admin/v1/audit-log?object={claim}");
-        let log = server.admin("GET", &path, &Value::Null).json();
-        assert_eq!(log["items"].as_array().unwrap().len(), 1, "once: {log:#}");
-        has(&log["items"][0], &json!({"action": action}));
-    }
+    is_in_the_audit_log(&server, &unused, "claim.revoke");
+    is_in_the_audit_log(&server, &used, "claim.flag");
     let others: Vec<String> = users(4);
     let report = wait_for("the unit that came back to be granted", 30, || {
         let said = grant(&server, &coupon, "k", &others).json();
         (said["refused"] == 0 && said["failed"] == 0).then_some(said)
     });
-    assert_eq!(
-        report["items"].as_array().unwrap().len(),
-        4,
-        "five in all, one taken back"
-    );
+    let granted = report["items"].as_array().unwrap().len();
+    assert_eq!(granted, 4, "five in all, one taken back");
     audit_is_exact(&place);
+}
+
+/// Who did what to a claim is written down, once.
+#[track_caller]
+fn is_in_the_audit_log(server: &Running, claim: &str, action: &str) {
+    let path = format!("/admin/v1/audit-log?object={claim}");
+    let log = server.admin("GET", &path, &Value::Null).json();
+    assert_eq!(log["items"].as_array().unwrap().len(), 1, "once: {log:#}");
+    has(&log["items"][0], &json!({"action": action}));
+}
+
+/// Grants because of the order o-1, until the answer is final.
+fn order_grant(server: &Running, key: &str, coupon: &str, user: &str) -> Reply {
+    let shop = Caller::new(server, key);
+    let body = json!({"coupon_id": coupon, "user_id": user, "order_id": "o-1"});
+    wait_for("a grant to be decided", 30, || {
+        let said = shop.post("/v1/grants", &body);
+        (said.status != 503 && said.status != 202).then_some(said)
+    })
 }
