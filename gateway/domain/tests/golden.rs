@@ -4,16 +4,26 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use sluice_domain::change;
 use sluice_domain::claim::Durability;
 use sluice_domain::coupon::Coupon;
 use sluice_domain::id::{CouponId, CouponNumber, Version};
 use sluice_domain::input;
+use sluice_domain::pricing;
 use sluice_domain::published::Published;
+use sluice_domain::redemption::{Redemption, TermsKey};
+use sluice_domain::terms::Terms;
 use sluice_domain::time::Timestamp;
 
 const COUPON_1: &str = include_str!("golden/coupon-1.json");
 const PUBLISHED_1: &str = include_str!("golden/published-1.json");
+/// An order paid with three claims, one of them by a code, a fourth left out, and a piece refunded;
+/// as a ledger had it, with the frozen terms of all four.
+const REDEMPTION_1: &str = include_str!("golden/redemption-1.json");
+const REDEMPTION_1_TERMS: &str = include_str!("golden/redemption-1-terms.json");
 const PUBLISHED_2: &str = include_str!("golden/published-2.json");
 
 /// One field of every kind: all conditions, tiers, limits and validities that have a shape.
@@ -98,4 +108,31 @@ fn published_coupons_of_format_2() {
     let stored: Published = serde_json::from_str(PUBLISHED_2).unwrap();
     assert_eq!(stored, published);
     assert_eq!((stored.format, stored.shards), (2, 16));
+}
+
+#[test]
+fn redemptions_of_format_1() {
+    let redemption: Redemption = serde_json::from_str(REDEMPTION_1).unwrap();
+    assert_eq!(
+        serde_json::to_string_pretty(&redemption).unwrap(),
+        REDEMPTION_1.trim_end()
+    );
+    // Years later: the same to the last cent, from what was frozen.
+    #[derive(serde::Deserialize)]
+    struct Frozen {
+        coupon: CouponIdNumber,
+        version: Version,
+        terms: Terms,
+    }
+    #[derive(serde::Deserialize)]
+    struct CouponIdNumber(u32);
+    let frozen: Vec<Frozen> = serde_json::from_str(REDEMPTION_1_TERMS).unwrap();
+    let terms: HashMap<TermsKey, Arc<Terms>> = frozen
+        .into_iter()
+        .map(|one| ((CouponId(one.coupon.0), one.version), Arc::new(one.terms)))
+        .collect();
+    let replayed = pricing::replay(&redemption.record, &terms).unwrap();
+    assert!(replayed.same_money(&redemption.record.quote));
+    assert_eq!(replayed.discount, 750 + 500 + 333);
+    assert_eq!(redemption.refunds.len(), 1);
 }
