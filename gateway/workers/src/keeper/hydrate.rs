@@ -161,7 +161,8 @@ impl Keeper {
             .await?;
         let answer = settled(answer)?;
         if answer == Hydration::StaleRevision {
-            self.check_revision(job.coupon, begin.published.revision).await?;
+            self.check_revision(job.coupon, begin.published.revision)
+                .await?;
         }
         Ok(slice_of(answer))
     }
