@@ -29,6 +29,8 @@ use super::world::{Offer, World, locked};
 
 /// Until everything that is under way has arrived.
 pub(super) const ALL_ARRIVED_MS: u64 = 4_200;
+/// How often it is written down that an old primary's answers may be lost; less than a claim takes.
+const LOSS_SLICE_MS: u64 = 5;
 /// An hour.
 const SKEW_MS: i64 = 3_600_000;
 
@@ -221,8 +223,11 @@ impl Gremlin {
         let comes_back = self.dice.chance(350);
         let world = Arc::clone(&self.world);
         drop(tokio::spawn(async move {
-            pause(millis).await;
-            world.lose();
+            // What it answers meanwhile is unknown to all others, however it ends.
+            for _slice in 0..millis / LOSS_SLICE_MS {
+                pause(LOSS_SLICE_MS).await;
+                world.lose();
+            }
             if comes_back && !world.is_calm() {
                 world.net.counts.add("fault: an old server comes back");
                 world.tell("the old primary is the primary again", 1, String::new);
