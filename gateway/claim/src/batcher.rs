@@ -165,6 +165,8 @@ impl<S: ClaimStore> Lane<S> {
                 },
                 Some(coupon) = builds.next(), if !builds.is_empty() => self.ask_filter(coupon),
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
+                // The last claims that waited ran out just now, and nobody sends any more.
+                else => {}
             }
         }
     }

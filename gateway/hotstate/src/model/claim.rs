@@ -385,7 +385,9 @@ impl Batch {
             hash.addresses = held.addresses.len();
         }
         let current = keys.epoch_mut(self.epoch);
-        let writes = self.server.tear.map_or(Write::COUNT, |tear| tear.writes());
+        let per_user = limits.per_user;
+        let tear = self.server.tear;
+        let writes = tear.map_or(Write::COUNT, |tear| tear.writes(per_user));
         for write in Write::order(self.server.flaw).into_iter().take(writes) {
             match write {
                 Write::Ticket => current.coupon_mut(coupon).hash = Some(hash.clone()),

@@ -70,11 +70,13 @@ impl ModelHotState {
 // === impl Tear ===
 
 impl Tear {
-    /// How many writes take place.
-    pub(super) const fn writes(self) -> usize {
-        match self {
-            Self::AfterFirst => 1,
-            Self::AfterSecond => 2,
+    /// How many writes take place. Where a user may have several claims the entry is not written
+    /// without the users: nothing notices that but the count of a user's own claims, so one too
+    /// many could be granted. A claim that is the user's only one has an id that tells.
+    pub(super) const fn writes(self, per_user: u16) -> usize {
+        match (self, per_user) {
+            (Self::AfterSecond, 1) => 2,
+            (Self::AfterFirst | Self::AfterSecond, _) => 1,
         }
     }
 }

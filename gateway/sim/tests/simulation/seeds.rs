@@ -1,5 +1,6 @@
 //! Seeds of the whole system.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,6 +42,20 @@ struct Totals {
     lasted_ms: u64,
 }
 
+thread_local! {
+    /// Panics on this thread: a task that panics ends alone, and its seed would go on without it.
+    static PANICS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Counts panics from here on, besides printing them.
+fn count_panics() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.set(PANICS.get() + 1);
+        print(panic);
+    }));
+}
+
 /// Runs seeds on all cores, each on one thread; the first that fails is told and ends the test.
 fn run_seeds(first: u64, seeds: u64) -> Totals {
     let (next, failed) = (AtomicU64::new(first), AtomicBool::new(false));
@@ -52,7 +67,12 @@ fn run_seeds(first: u64, seeds: u64) -> Totals {
             if seed >= first + seeds {
                 return;
             }
+            let panics = PANICS.get();
             let report = run(seed, None, false).unwrap();
+            if PANICS.get() != panics {
+                failed.store(true, Ordering::Relaxed);
+                panic!("a task panicked, see above; again: make sim SEEDS=1 FIRST={seed}");
+            }
             if !report.violations().is_empty() {
                 failed.store(true, Ordering::Relaxed);
                 panic!("{}", tell(&report));
@@ -81,6 +101,7 @@ fn run_seeds(first: u64, seeds: u64) -> Totals {
 
 #[test]
 fn seeds() {
+    count_panics();
     let first = number("SLUICE_SIM_FIRST").unwrap_or(0);
     let asked = number("SLUICE_SIM_SEEDS");
     let seeds = asked.unwrap_or(SEEDS).max(1);
