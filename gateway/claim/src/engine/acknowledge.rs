@@ -50,7 +50,7 @@ impl<S: ClaimStore> Engine<S> {
             Waited::Durable => yes,
             Waited::TimedOut => ClaimOutcome::Pending(record.claim_id),
             Waited::Refused => ClaimOutcome::from(Failure::SetAside),
-            Waited::EpochEnded => self.after_epoch(lane, view, yes).await,
+            Waited::EpochEnded => self.after_epoch(live, lane, view, yes).await,
         }
     }
 
@@ -74,11 +74,27 @@ impl<S: ClaimStore> Engine<S> {
 
     /// The epoch of a grant ended before its mark came: only its row is proof. Without one the
     /// claim may still be salvaged or may be lost, so the poll has to tell.
-    async fn after_epoch(&self, lane: LaneId, view: ClaimView, yes: ClaimOutcome) -> ClaimOutcome {
+    ///
+    /// The row may be of another grant of this claim, made in a later epoch while this one was still
+    /// under way on a server that was left behind: then the answer is the row's, as everybody else
+    /// is given it.
+    async fn after_epoch(
+        &self,
+        live: &LiveCoupon,
+        lane: LaneId,
+        view: ClaimView,
+        yes: ClaimOutcome,
+    ) -> ClaimOutcome {
         let read = self.reader.find(view.claim_id, lane);
         match timeout(self.shared.settings.durable_within, read).await {
             Ok(Ok(found)) => match found.row {
-                Some(row) if view::is_owned(&row, view.coupon, &view.user) && !row.revoked => yes,
+                Some(row) if view::is_owned(&row, view.coupon, &view.user) && !row.revoked => {
+                    match view::of_row(live.rules.published(), &row) {
+                        Some(kept) if kept == view => yes,
+                        Some(kept) => ClaimOutcome::Replayed(kept),
+                        None => ClaimOutcome::from(Failure::Unknown),
+                    }
+                }
                 Some(_) => ClaimOutcome::from(Failure::Unknown),
                 None => ClaimOutcome::Pending(view.claim_id),
             },

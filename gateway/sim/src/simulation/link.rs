@@ -267,7 +267,24 @@ impl Link {
                 answer
             }
         };
-        let answer = match self.net.fate(side) {
+        let answer = self.meet_fate(side, what, silence, step).await;
+        self.stand().await;
+        answer
+    }
+
+    /// What the dice say of a call.
+    async fn meet_fate<T, E>(
+        self: &Arc<Self>,
+        side: Side,
+        what: &'static str,
+        silence: Silence<E>,
+        step: impl Fn(&'static str) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Debug + Send + 'static,
+        E: Debug + Send + 'static,
+    {
+        match self.net.fate(side) {
             Fate::Plain(there, back) => {
                 pause(there).await;
                 self.stand().await;
@@ -322,14 +339,17 @@ impl Link {
                     ],
                     what,
                 );
-                drop(step(" (answer lost)"));
+                // What a script wrote before it broke off, the second call does not say.
+                let torn = format!("{:?}", step(" (answer lost)")).starts_with("Err(Unknown");
                 let second = send(millis, move || step(" (again)"));
-                self.wait_for(side, second, silence).await
+                let answer = self.wait_for(side, second, silence).await;
+                if torn {
+                    return Err((silence.unknown)());
+                }
+                answer
             }
             Fate::Deadly(before) => self.end_at(what, before, step).await,
-        };
-        self.stand().await;
-        answer
+        }
     }
 
     /// Waits while the process stands still; for ever where it is dead.
@@ -426,6 +446,10 @@ impl Net {
     ) {
         let end = u64::from(answer.is_err());
         self.story.step(self.time.now_ms(), process, what, end, || {
+            // A winner filter is made with a seed of its own; what it says is the same.
+            if what == "load_filter" {
+                return how.to_owned();
+            }
             format!("{}{how}", briefly(answer))
         });
     }

@@ -119,17 +119,7 @@ impl Process {
             },
             EngineSettings::default(),
         )?;
-        let settings = ControlSettings {
-            publish_deadline: std::time::Duration::from_millis(800),
-            ..ControlSettings::default()
-        };
-        let publisher = Arc::new(Publisher::new(
-            Arc::clone(&ledger) as Arc<dyn Ledger>,
-            Arc::clone(&hot) as _,
-            Arc::new(all()),
-            Arc::new(all()),
-            settings,
-        ));
+        let publisher = Arc::new(publisher(&ledger, &hot, &all));
         let settings = CheckoutSettings {
             hold_ms: HOLD_MS,
             ..CheckoutSettings::default()
@@ -220,6 +210,25 @@ impl Process {
     pub(super) fn mark(&self, lane: LaneId) -> Option<LaneMark> {
         Some(self.heard.subscribe(lane)?.borrow().clone())
     }
+}
+
+/// The control plane's publisher, with a deadline that a simulation has time for.
+fn publisher(
+    ledger: &Arc<LedgerPort>,
+    hot: &Arc<HotPort>,
+    all: &impl Fn() -> AllKeepers,
+) -> Publisher {
+    let settings = ControlSettings {
+        publish_deadline: std::time::Duration::from_millis(800),
+        ..ControlSettings::default()
+    };
+    Publisher::new(
+        Arc::clone(ledger) as Arc<dyn Ledger>,
+        Arc::clone(hot) as _,
+        Arc::new(all()),
+        Arc::new(all()),
+        settings,
+    )
 }
 
 /// Whoever knows more is believed.
