@@ -341,10 +341,11 @@ impl Link {
                 );
                 // What a script wrote before it broke off, the second call does not say.
                 let torn = format!("{:?}", step(" (answer lost)")).starts_with("Err(Unknown");
+                let unknown = silence.unknown;
                 let second = send(millis, move || step(" (again)"));
                 let answer = self.wait_for(side, second, silence).await;
                 if torn {
-                    return Err((silence.unknown)());
+                    return Err(unknown());
                 }
                 answer
             }
