@@ -11,13 +11,19 @@ pub mod claims;
 #[cfg(feature = "testing")]
 pub mod conformance;
 pub mod coupons;
+#[cfg(feature = "cql")]
+pub mod cql;
 pub mod error;
 pub mod lanes;
 pub mod leases;
 pub mod model;
 pub mod redemptions;
 pub mod sqlite;
+#[cfg(all(feature = "cql", feature = "testing"))]
+pub mod testing;
 
+#[cfg(feature = "cql")]
+pub use cql::CqlLedger;
 pub use error::LedgerError;
 pub use model::ModelLedger;
 pub use sqlite::SqliteLedger;

@@ -1,10 +1,11 @@
-//! The suite of [`sluice_ledger::conformance`] on both implementations.
+//! The suite of [`sluice_ledger::conformance`] on every implementation.
 
 use proptest::test_runner::{Config, TestRunner};
 use sluice_domain::lane::LaneCount;
 use sluice_ledger::conformance::{history, scenario};
 use sluice_ledger::sqlite::OpenOptions;
-use sluice_ledger::{ModelLedger, SqliteLedger};
+use sluice_ledger::{CqlLedger, ModelLedger, SqliteLedger};
+use sluice_ledger::testing;
 
 use crate::story::{options, runtime};
 
@@ -37,17 +38,34 @@ fn model_and_sqlite_agree_on_random_histories() {
 #[test]
 fn the_model_tells_every_story() {
     let lanes = LaneCount::new(1).unwrap();
-    runtime().block_on(scenario::run_all(|| ModelLedger::new(lanes)));
+    runtime().block_on(scenario::run_all(async || ModelLedger::new(lanes)));
 }
 
 #[test]
 fn sqlite_tells_every_story() {
     let folder = tempfile::tempdir().unwrap();
     let files = std::cell::Cell::new(0);
-    let fresh = || {
+    let fresh = async || {
         files.set(files.get() + 1);
         let path = folder.path().join(format!("ledger{}.db", files.get()));
         SqliteLedger::open(path, options()).unwrap()
     };
     runtime().block_on(scenario::run_all(fresh));
+}
+
+/// A new ledger on the shared node.
+async fn cql(lanes: LaneCount) -> CqlLedger {
+    let options = testing::cql_options(lanes);
+    let t = std::time::Instant::now();
+    CqlLedger::migrate(&options).await.unwrap();
+    eprintln!("migrate {:?}", t.elapsed());
+    let l = CqlLedger::open(&options).await.unwrap();
+    eprintln!("open {:?}", t.elapsed());
+    l
+}
+
+#[test]
+fn cql_tells_every_story() {
+    let lanes = LaneCount::new(1).unwrap();
+    runtime().block_on(scenario::run_all(async || cql(lanes).await));
 }
