@@ -198,6 +198,22 @@ impl CqlLedger {
     }
 }
 
+impl CqlLedger {
+    /// Why writes do not go through, as far as the last one tells; `None` while they do. Keepers
+    /// renew their lanes every few seconds, so it is never old. For readiness.
+    #[must_use]
+    pub fn unwritable(&self) -> Option<String> {
+        self.store.trouble()
+    }
+}
+
+/// The statements that write index rows of claims, for tests that let them fail.
+#[cfg(feature = "testing")]
+#[must_use]
+pub fn index_writes() -> &'static [&'static str] {
+    append::INDEX_WRITES
+}
+
 /// Every statement of this ledger, to be prepared before the first call.
 fn statements() -> impl Iterator<Item = &'static str> {
     [

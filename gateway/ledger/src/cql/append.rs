@@ -27,6 +27,10 @@ const OF_USER: &str = "INSERT INTO claims_by_user (user_id, granted_at, coupon, 
 
 pub(super) const STATEMENTS: &[&str] = &[PLACES, PLACE, OF_USER];
 
+/// Those that a row is not written without.
+#[cfg(feature = "testing")]
+pub(super) const INDEX_WRITES: &[&str] = &[PLACE, OF_USER];
+
 /// Rounds of an append.
 const ROUNDS: u32 = 8;
 /// Rows of one conditional batch: well below the size at which servers refuse a batch.

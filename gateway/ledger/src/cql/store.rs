@@ -5,14 +5,14 @@
 //! writes go to index tables, carry their own timestamp, and are repeated until they are in.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
-use scylla::errors::PagerExecutionError;
+use scylla::errors::{ExecutionError, PagerExecutionError};
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::FallthroughRetryPolicy;
 use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
@@ -63,6 +63,8 @@ pub(super) struct Store {
     prepared: HashMap<&'static str, PreparedStatement>,
     serial: HashMap<&'static str, PreparedStatement>,
     lwt: scylla::client::execution_profile::ExecutionProfileHandle,
+    /// What the last conditional statement failed with; `None` once one was answered again.
+    trouble: Mutex<Option<String>>,
 }
 
 /// A session on the given keyspace, or on none.
@@ -158,7 +160,23 @@ impl Store {
             prepared,
             serial,
             lwt,
+            trouble: Mutex::new(None),
         })
+    }
+
+    /// Why conditional statements fail, as far as the last one tells.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble_slot().clone()
+    }
+
+    fn trouble_slot(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what a conditional statement came to, and weighs it.
+    fn answered(&self, answer: Result<QueryResult, ExecutionError>) -> Result<Cas, Failure> {
+        *self.trouble_slot() = answer.as_ref().err().map(ToString::to_string);
+        weigh(answer.map_err(|error| failure::of_write(&error))?)
     }
 
     fn find(&self, text: &'static str, reading: Reading) -> Result<&PreparedStatement, LedgerError> {
@@ -224,8 +242,7 @@ impl Store {
         values: Vec<Bound>,
     ) -> Result<Cas, Failure> {
         let statement = self.find(text, Reading::Quorum).map_err(Failure::Refused)?;
-        let answer = self.session.execute_unpaged(statement, values).await;
-        weigh(answer.map_err(|error| failure::of_write(&error))?)
+        self.answered(self.session.execute_unpaged(statement, values).await)
     }
 
     /// Sends a conditional batch of one partition, once: all of it is carried out or nothing.
@@ -238,8 +255,7 @@ impl Store {
             batch.append_statement(statement.clone());
             all.push(values);
         }
-        let answer = self.session.batch(&batch, all).await;
-        weigh(answer.map_err(|error| failure::of_write(&error))?)
+        self.answered(self.session.batch(&batch, all).await)
     }
 
     /// Carries out one intention, `op`, on a partition that was read with `seen` as its stamp: true

@@ -4,9 +4,9 @@ use proptest::test_runner::{Config, TestRunner};
 use sluice_domain::lane::LaneCount;
 use sluice_ledger::conformance::{history, scenario};
 use sluice_ledger::sqlite::OpenOptions;
-use sluice_ledger::{CqlLedger, ModelLedger, SqliteLedger};
-use sluice_ledger::testing;
+use sluice_ledger::{ModelLedger, SqliteLedger};
 
+use crate::cql::fresh;
 use crate::story::{options, runtime};
 
 /// The model and SQLite answer every step of a random history alike, and end alike.
@@ -53,19 +53,32 @@ fn sqlite_tells_every_story() {
     runtime().block_on(scenario::run_all(fresh));
 }
 
-/// A new ledger on the shared node.
-async fn cql(lanes: LaneCount) -> CqlLedger {
-    let options = testing::cql_options(lanes);
-    let t = std::time::Instant::now();
-    CqlLedger::migrate(&options).await.unwrap();
-    eprintln!("migrate {:?}", t.elapsed());
-    let l = CqlLedger::open(&options).await.unwrap();
-    eprintln!("open {:?}", t.elapsed());
-    l
-}
-
 #[test]
 fn cql_tells_every_story() {
     let lanes = LaneCount::new(1).unwrap();
-    runtime().block_on(scenario::run_all(async || cql(lanes).await));
+    runtime().block_on(scenario::run_all(async || fresh(lanes).await));
+}
+
+/// The model and CQL answer every step of a random history alike, and end alike. Fewer than on
+/// SQLite, as each has a keyspace of its own.
+#[test]
+fn model_and_cql_agree_on_random_histories() {
+    let config = Config {
+        cases: 12,
+        max_shrink_iters: 60,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let runtime = runtime();
+    let outcome = TestRunner::new(config).run(&history::histories(80), |ops| {
+        let model = ModelLedger::new(history::lanes());
+        let compared = runtime.block_on(async {
+            let cql = fresh(history::lanes()).await;
+            history::compare(&model, &cql, &ops).await
+        });
+        compared.map_err(proptest::test_runner::TestCaseError::fail)
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
 }

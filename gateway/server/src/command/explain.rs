@@ -12,10 +12,10 @@ use sluice_domain::money;
 use sluice_domain::pricing::Quote;
 use sluice_domain::redemption::Redemption;
 use sluice_ledger::Ledger;
-use sluice_ledger::sqlite::SqliteLedger;
 
 use crate::cli::ExplainArgs;
 use crate::data_dir::DataDir;
+use crate::ledger_store::LedgerStore;
 
 /// Exit codes, as documented in the help.
 const EXIT_DIFFERS: u8 = 1;
@@ -55,12 +55,9 @@ fn read(arguments: &ExplainArgs) -> anyhow::Result<Option<Explanation>> {
         .with_context(|| format!("the redemption id `{}`", arguments.redemption))?;
     let settings = super::located(&arguments.locate)?;
     let folder = DataDir::existing(&settings.data_dir)?;
-    let path = settings.ledger_path(&folder);
-    let ledger: Arc<dyn Ledger> = Arc::new(
-        SqliteLedger::open_read_only(&path)
-            .with_context(|| format!("the ledger {}", path.display()))?,
-    );
     let runtime = super::small_runtime()?;
+    let store = runtime.block_on(LedgerStore::open_beside(&settings, &folder))?;
+    let ledger = store.ledger();
     Ok(runtime.block_on(explain(&*ledger, redemption))?)
 }
 

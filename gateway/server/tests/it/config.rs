@@ -287,12 +287,22 @@ const BAD: [(&str, usize, &[&str]); 73] = [
         2,
         &["`hotstate.redis_urls`", "more than one"],
     ),
-    // Not built yet, and no TOML at all.
     (
         "[ledger]\nbackend = \"cql\"",
         2,
-        &["`ledger.backend`", "not available yet"],
+        &["`ledger.backend`", "`ledger.nodes`", "host:port"],
     ),
+    (
+        "[ledger]\nkeyspace = \"a-b\"",
+        2,
+        &["`ledger.keyspace`", "underscores"],
+    ),
+    (
+        "[ledger]\nreplication = 0",
+        2,
+        &["`ledger.replication`", "1 to 9"],
+    ),
+    // No TOML at all.
     ("[data]\nlisten = ", 2, &["not valid TOML"]),
 ];
 
