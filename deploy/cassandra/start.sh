@@ -33,7 +33,7 @@ for name in java.base/java.lang.module java.base/java.lang java.base/java.lang.r
     flags+=(--add-opens "$name=ALL-UNNAMED")
 done
 
-exec nice java -Xms512m -Xmx512m -XX:+UseSerialGC -Djdk.attach.allowAttachSelf=true \
+exec nice -n 2 java -Xms512m -Xmx512m -XX:+UseSerialGC -Djdk.attach.allowAttachSelf=true \
     -javaagent:"$lib/jamm-0.4.0.jar" "${flags[@]}" \
     -Dcassandra.config="file://$folder/cassandra.yaml" -Dcassandra.storagedir="$folder" \
     -Dcassandra-foreground=yes -Dcassandra.skip_wait_for_gossip_to_settle=0 \

@@ -39,6 +39,7 @@ mod redemptions;
 mod store;
 mod transaction;
 mod value;
+mod warm;
 mod words;
 
 /// How to reach a ledger on CQL.
@@ -165,7 +166,9 @@ impl CqlLedger {
         options.check()?;
         let session = store::connect(options, None).await;
         let session = session.map_err(|error| OpenError::Connect(error.to_string()))?;
-        let found = migrate::found(&session, &options.keyspace).await?.unwrap_or(0);
+        let found = migrate::found(&session, &options.keyspace)
+            .await?
+            .unwrap_or(0);
         let known = migrate::known();
         if found > known {
             return Err(OpenError::NewerSchema { found, known });
@@ -181,6 +184,7 @@ impl CqlLedger {
         let used = session.use_keyspace(&options.keyspace, true).await;
         used.map_err(|error| OpenError::Connect(error.to_string()))?;
         let store = Store::prepare(session, options, statements()).await?;
+        warm::warm(&store).await?;
         let identity = identity::ensure(&store, options.lanes).await?;
         let audit_head = audit::find_head(&store).await?;
         let ledger = Self {
@@ -231,11 +235,12 @@ fn statements() -> impl Iterator<Item = &'static str> {
         letters::STATEMENTS,
         partition::STATEMENTS,
         transaction::STATEMENTS,
+        warm::STATEMENTS,
         words::STATEMENTS,
     ]
-        .into_iter()
-        .flatten()
-        .copied()
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// Others were faster, again and again.

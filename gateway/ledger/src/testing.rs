@@ -15,7 +15,7 @@ use sluice_domain::lane::LaneCount;
 use crate::cql::CqlOptions;
 
 /// How long a node may take to start, on a busy machine too.
-const START_WAIT: Duration = Duration::from_secs(180);
+const START_WAIT: Duration = Duration::from_secs(300);
 /// Bytes of the log that a failure shows.
 const LOG_TAIL: usize = 4_000;
 
@@ -43,8 +43,7 @@ impl CassandraServer {
         std::fs::create_dir_all(folder)?;
         let (port, storage_port) = (free_port()?, free_port()?);
         let log = File::create(folder.join("log"))?;
-        let script =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/cassandra/start.sh");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/cassandra/start.sh");
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL"])
             .arg(script)

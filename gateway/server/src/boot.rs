@@ -181,7 +181,11 @@ fn start_checkout(
     keys: &HashKeys,
     clock: SystemClock,
 ) -> Checkout {
-    let checkout = Checkout::new(Arc::clone(ledger), keys.clone(), settings.checkout.settings());
+    let checkout = Checkout::new(
+        Arc::clone(ledger),
+        keys.clone(),
+        settings.checkout.settings(),
+    );
     data.spawn(hold_sweeper::run(
         checkout.clone(),
         Arc::new(clock),

@@ -64,8 +64,11 @@ pub(crate) fn list<'a>(
     let after = after.transpose()?;
     let needle = query.search.as_deref().unwrap_or("").to_lowercase();
     let limit = query.limit.clamp(1, PAGE_COUPONS_MAX);
-    let of_status =
-        |held: &&Coupon| query.status.is_none_or(|wanted| held.status(query.now) == wanted);
+    let of_status = |held: &&Coupon| {
+        query
+            .status
+            .is_none_or(|wanted| held.status(query.now) == wanted)
+    };
     let rest = |held: &&Coupon| {
         let cursor = after.as_ref();
         cursor.is_none_or(|cursor| cursor.precedes(sort, held))

@@ -120,7 +120,11 @@ impl CqlLedger {
         let (mut last, mut hash) = (pending.from, None);
         for round in 0..ROUNDS {
             // The entry walked from is read too, for its hash.
-            let first = if hash.is_none() { last.saturating_sub(1) } else { last };
+            let first = if hash.is_none() {
+                last.saturating_sub(1)
+            } else {
+                last
+            };
             for (row, op) in self.entries_after(first, Reading::Serial).await? {
                 if op == pending.op {
                     self.audit_head.0.fetch_max(row.sequence, Ordering::AcqRel);

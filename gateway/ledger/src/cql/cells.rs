@@ -4,8 +4,8 @@
 //! A lock is taken on the condition of the version that was read, so a delayed request to lock, or
 //! to write, cannot take place once the cell was let go.
 
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sluice_domain::id::{ClaimId, CouponId, OrderId, RedemptionId, UserId};
 
 use super::CqlLedger;

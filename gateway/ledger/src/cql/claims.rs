@@ -239,7 +239,10 @@ impl Claims for CqlLedger {
         }
         let claims = futures_util::stream::iter(reads).buffered(READS_AT_ONCE);
         let claims: Vec<_> = claims.try_collect().await?;
-        let live = claims.iter().flatten().map(|claims| u64::from(claims.live()));
+        let live = claims
+            .iter()
+            .flatten()
+            .map(|claims| u64::from(claims.live()));
         Ok(live.sum())
     }
 
@@ -252,7 +255,11 @@ impl Claims for CqlLedger {
             if row.revoked {
                 // What an earlier call may have left undone.
                 self.raise_returned(row.coupon, row.lease).await?;
-                return Ok(if tried { Revoked::Done } else { Revoked::Unchanged });
+                return Ok(if tried {
+                    Revoked::Done
+                } else {
+                    Revoked::Unchanged
+                });
             }
             // From here on no order can hold it.
             let uses = self.take_back(claim_id).await?;

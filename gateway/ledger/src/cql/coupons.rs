@@ -41,7 +41,10 @@ impl CqlLedger {
     pub(super) async fn listed_ids(&self, lane: LaneId) -> Result<Vec<CouponId>, LedgerError> {
         let key = values![lane.0];
         let records = self.store.rows(OF_LANE, key, Reading::Quorum).await?;
-        records.iter().map(|record| record.coupon("coupon")).collect()
+        records
+            .iter()
+            .map(|record| record.coupon("coupon"))
+            .collect()
     }
 
     /// The coupons that there are in a lane, by id.

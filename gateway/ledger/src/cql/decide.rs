@@ -175,11 +175,15 @@ impl Work {
     }
 
     fn claim(&mut self, id: ClaimId) -> Result<&mut (ClaimCell, Option<ClaimRow>), LedgerError> {
-        self.claims.get_mut(&id).map_or_else(|| missing("a claim"), Ok)
+        self.claims
+            .get_mut(&id)
+            .map_or_else(|| missing("a claim"), Ok)
     }
 
     fn coupon(&mut self, id: CouponId) -> Result<&mut CouponCell, LedgerError> {
-        self.coupons.get_mut(&id).map_or_else(|| missing("a coupon"), Ok)
+        self.coupons
+            .get_mut(&id)
+            .map_or_else(|| missing("a coupon"), Ok)
     }
 
     /// Counts a use in its period, or no more.

@@ -48,10 +48,7 @@ fn add<T>(offenders: &mut Offenders<T>, offender: T) {
 // === impl CqlLedger ===
 
 impl CqlLedger {
-    async fn read_facts(
-        &self,
-        coupon: CouponId,
-    ) -> Result<Option<CouponLedgerFacts>, LedgerError> {
+    async fn read_facts(&self, coupon: CouponId) -> Result<Option<CouponLedgerFacts>, LedgerError> {
         let part = self.read_part(coupon, Reading::Serial).await?;
         let Some(document) = &part.coupon else {
             return Ok(None);
@@ -69,7 +66,9 @@ impl CqlLedger {
         }
         let lane = self.read_lane(lane, Reading::Serial).await?.row;
         let rows: Vec<_> = rows.iter().collect();
-        Ok(Some(coupon_facts(document, &lane, part.stock, &leases, &rows)))
+        Ok(Some(coupon_facts(
+            document, &lane, part.stock, &leases, &rows,
+        )))
     }
 
     async fn facts_of(&self, id: RedemptionId) -> Result<Option<RedemptionFacts>, LedgerError> {
@@ -77,7 +76,9 @@ impl CqlLedger {
         let Some(redemption) = held.redemption else {
             return Ok(None);
         };
-        let order = self.settled_cell(&CellKey::order(&redemption.order)).await?;
+        let order = self
+            .settled_cell(&CellKey::order(&redemption.order))
+            .await?;
         let holder: Option<RedemptionId> = order.content()?;
         Ok(Some(RedemptionFacts {
             events: self.redemption_events(id).await?,
@@ -274,7 +275,9 @@ impl AuditFacts for CqlLedger {
         let mut after = None;
         loop {
             let ids = self.redemption_ids(after, PAGE).await?;
-            let Some(last) = ids.last().copied() else { break };
+            let Some(last) = ids.last().copied() else {
+                break;
+            };
             for id in ids {
                 self.check_path(id, &mut orphans).await?;
             }
@@ -282,7 +285,11 @@ impl AuditFacts for CqlLedger {
         }
         // In the order of claims, whatever order the server reads its partitions in.
         let mut claims: BTreeMap<String, ClaimCell> = BTreeMap::new();
-        for record in self.store.rows(CLAIM_CELLS, values![], Reading::Quorum).await? {
+        for record in self
+            .store
+            .rows(CLAIM_CELLS, values![], Reading::Quorum)
+            .await?
+        {
             if record.text("kind")? == "claim"
                 && let Some(content) = record.opt_text("content")?
             {

@@ -20,15 +20,11 @@ const LISTED: &str = "INSERT INTO redemptions_of_coupon (coupon, day, created_at
                       VALUES (?, ?, ?, ?) USING TIMESTAMP 1";
 const OF_DAY: &str =
     "SELECT created_at, id FROM redemptions_of_coupon WHERE coupon = ? AND day = ?";
-const SLOT: &str =
-    "INSERT INTO due_slots (name, slot) VALUES ('held', ?) USING TIMESTAMP ?";
+const SLOT: &str = "INSERT INTO due_slots (name, slot) VALUES ('held', ?) USING TIMESTAMP ?";
 const SLOTS: &str = "SELECT slot FROM due_slots WHERE name = 'held' AND slot >= ? AND slot <= ?";
-const DROP_SLOT: &str =
-    "DELETE FROM due_slots USING TIMESTAMP ? WHERE name = 'held' AND slot = ?";
-const DUE: &str =
-    "INSERT INTO holds_due (slot, held_until, id) VALUES (?, ?, ?) USING TIMESTAMP ?";
-const OF_SLOT: &str =
-    "SELECT held_until, id FROM holds_due WHERE slot = ? AND held_until <= ?";
+const DROP_SLOT: &str = "DELETE FROM due_slots USING TIMESTAMP ? WHERE name = 'held' AND slot = ?";
+const DUE: &str = "INSERT INTO holds_due (slot, held_until, id) VALUES (?, ?, ?) USING TIMESTAMP ?";
+const OF_SLOT: &str = "SELECT held_until, id FROM holds_due WHERE slot = ? AND held_until <= ?";
 const DROP_DUE: &str = "DELETE FROM holds_due USING TIMESTAMP ? \
                         WHERE slot = ? AND held_until = ? AND id = ?";
 
@@ -113,11 +109,15 @@ impl CqlLedger {
         limit: usize,
     ) -> Result<Vec<Redemption>, LedgerError> {
         let from = after.map_or(i64::MAX, |(at, _id)| at.as_millis() / DAY_MILLIS);
-        let days = self.store.rows(DAYS, values![coupon, from], Reading::Quorum);
+        let days = self
+            .store
+            .rows(DAYS, values![coupon, from], Reading::Quorum);
         let mut listed = Vec::new();
         for day in days.await? {
             let day: i64 = day.number("day")?;
-            let rows = self.store.rows(OF_DAY, values![coupon, day], Reading::Quorum);
+            let rows = self
+                .store
+                .rows(OF_DAY, values![coupon, day], Reading::Quorum);
             let places = rows.await?;
             let places = places.iter().map(|record| place(record, "created_at"));
             let mut places: Vec<_> = places.collect::<Result<_, _>>()?;
@@ -174,7 +174,9 @@ impl CqlLedger {
         }
         let first = from.map_or(0, |(until, _id)| until.as_millis() / SLOT_MILLIS);
         let last = now.as_millis() / SLOT_MILLIS;
-        let slots = self.store.rows(SLOTS, values![first, last], Reading::Quorum);
+        let slots = self
+            .store
+            .rows(SLOTS, values![first, last], Reading::Quorum);
         let mut due = Vec::new();
         for slot in slots.await? {
             let slot: i64 = slot.number("slot")?;
@@ -193,7 +195,9 @@ impl CqlLedger {
         now: Timestamp,
         after: Option<(Timestamp, RedemptionId)>,
     ) -> Result<Vec<RedemptionId>, LedgerError> {
-        let records = self.store.rows(OF_SLOT, values![slot, now], Reading::Quorum);
+        let records = self
+            .store
+            .rows(OF_SLOT, values![slot, now], Reading::Quorum);
         let records = records.await?;
         let places = records.iter().map(|record| place(record, "held_until"));
         let mut places: Vec<_> = places.collect::<Result<_, _>>()?;

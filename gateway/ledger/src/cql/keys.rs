@@ -102,7 +102,11 @@ impl ApiKeys for CqlLedger {
         let op = fresh_op()?;
         let values = values![key.prefix, write(key)?, to_json(&pending)?, op];
         let probe = (READ, values![key.prefix]);
-        if !self.store.write(vec![(MAKE, values)], probe, None, op).await? {
+        if !self
+            .store
+            .write(vec![(MAKE, values)], probe, None, op)
+            .await?
+        {
             let text = format!("key {} exists already", key.prefix);
             return Err(LedgerError::corrupt(text));
         }
@@ -110,7 +114,10 @@ impl ApiKeys for CqlLedger {
     }
 
     async fn key(&self, prefix: &str) -> Result<Option<ApiKey>, LedgerError> {
-        let record = self.store.row(READ, values![prefix], Reading::Quorum).await?;
+        let record = self
+            .store
+            .row(READ, values![prefix], Reading::Quorum)
+            .await?;
         record.as_ref().map(decode).transpose()
     }
 
@@ -131,7 +138,10 @@ impl ApiKeys for CqlLedger {
         entry: AuditEntry,
     ) -> Result<bool, LedgerError> {
         for round in 0..ROUNDS {
-            let record = self.store.row(READ, values![prefix], Reading::Serial).await?;
+            let record = self
+                .store
+                .row(READ, values![prefix], Reading::Serial)
+                .await?;
             let Some(record) = record else {
                 return Ok(false);
             };

@@ -101,11 +101,7 @@ impl CqlLedger {
 
     /// Raises the lane's number and gives the new one; `None` where the fence does not hold.
     pub(super) async fn raise_seq(&self, fence: LaneFence) -> Result<Option<u64>, LedgerError> {
-        let raised = self.write_lane(
-            fence.lane,
-            |row| holds(row, fence),
-            |row| row.seq += 1,
-        );
+        let raised = self.write_lane(fence.lane, |row| holds(row, fence), |row| row.seq += 1);
         Ok(match raised.await? {
             LaneWrite::Done(row) => Some(row.seq),
             LaneWrite::Refused(_) => None,

@@ -26,7 +26,9 @@ enum Round<T> {
 }
 
 fn next_number(leases: &[LeaseEntry]) -> LeaseNumber {
-    let last = leases.last().map_or(LeaseNumber(0), |entry| entry.lease.number);
+    let last = leases
+        .last()
+        .map_or(LeaseNumber(0), |entry| entry.lease.number);
     last.next()
 }
 

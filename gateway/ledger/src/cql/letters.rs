@@ -45,7 +45,10 @@ impl CqlLedger {
         let (lane, epoch, entry) = (letter.lane.0, letter.epoch.0, letter.entry.0);
         for round in 0..ROUNDS {
             // The stamp is read first: who writes in between is seen by it.
-            let stamp = self.store.row(STAMP, values![lane], Reading::Serial).await?;
+            let stamp = self
+                .store
+                .row(STAMP, values![lane], Reading::Serial)
+                .await?;
             let key = values![lane, epoch, entry, claim_id];
             if self.store.row(FIND, key, Reading::Serial).await?.is_some() {
                 return Ok(());
@@ -66,7 +69,11 @@ impl CqlLedger {
                 letter.payload
             ];
             let calls = vec![(GIVE, values![op, given + 1, lane, seen]), (INSERT, row)];
-            if self.store.write(calls, (STAMP, values![lane]), seen, op).await? {
+            if self
+                .store
+                .write(calls, (STAMP, values![lane]), seen, op)
+                .await?
+            {
                 return Ok(());
             }
             back_off(round).await;
@@ -78,7 +85,10 @@ impl CqlLedger {
         &self,
         lane: LaneId,
     ) -> Result<Vec<DeadLetter>, LedgerError> {
-        let records = self.store.rows(LIST, values![lane.0], Reading::Quorum).await?;
+        let records = self
+            .store
+            .rows(LIST, values![lane.0], Reading::Quorum)
+            .await?;
         let letters = records.iter().map(|record| decode(lane, record));
         let mut letters: Vec<(u64, DeadLetter)> = letters.collect::<Result<_, _>>()?;
         letters.sort_by_key(|(place, _letter)| *place);

@@ -68,7 +68,8 @@ pub(super) async fn found(session: &Session, keyspace: &str) -> Result<Option<u3
         .into_rows_result()
         .map_err(|error| failed("the applied migrations cannot be read")(&error))?;
     let numbers = rows.rows::<(i64,)>();
-    let numbers = numbers.map_err(|error| failed("the applied migrations cannot be read")(&error))?;
+    let numbers =
+        numbers.map_err(|error| failed("the applied migrations cannot be read")(&error))?;
     let mut last = 0;
     for number in numbers {
         let (number,) = number.map_err(|error| failed("a migration cannot be read")(&error))?;

@@ -99,7 +99,10 @@ fn decode(id: CouponId, record: Option<&Record>) -> Result<Part, LedgerError> {
     Ok(Part {
         id,
         op: record.opt_bytes("op")?,
-        coupon: record.opt_text("document")?.map(document::read).transpose()?,
+        coupon: record
+            .opt_text("document")?
+            .map(document::read)
+            .transpose()?,
         retired: record.flag("retired")?,
         stock: Stock {
             total: record.opt_number("total")?,
@@ -111,7 +114,10 @@ fn decode(id: CouponId, record: Option<&Record>) -> Result<Part, LedgerError> {
             Epoch(number("fence_epoch")?),
             KeeperNumber(number("fence_keeper")?),
         ),
-        pending: record.opt_text("pending_audit")?.map(from_json).transpose()?,
+        pending: record
+            .opt_text("pending_audit")?
+            .map(from_json)
+            .transpose()?,
     })
 }
 

@@ -366,7 +366,9 @@ impl Redemptions for CqlLedger {
     async fn terms(&self, keys: &[TermsKey]) -> Result<Vec<VersionRow>, LedgerError> {
         let mut rows = Vec::with_capacity(keys.len());
         for (coupon, version) in keys {
-            let row = self.read_version(*coupon, *version, Reading::Quorum).await?;
+            let row = self
+                .read_version(*coupon, *version, Reading::Quorum)
+                .await?;
             rows.push(row.ok_or_else(|| {
                 LedgerError::corrupt(format!("coupon {coupon} has no version {version}"))
             })?);

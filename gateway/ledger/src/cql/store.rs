@@ -179,7 +179,11 @@ impl Store {
         weigh(answer.map_err(|error| failure::of_write(&error))?)
     }
 
-    fn find(&self, text: &'static str, reading: Reading) -> Result<&PreparedStatement, LedgerError> {
+    fn find(
+        &self,
+        text: &'static str,
+        reading: Reading,
+    ) -> Result<&PreparedStatement, LedgerError> {
         let all = match reading {
             Reading::Quorum => &self.prepared,
             Reading::Serial => &self.serial,
@@ -236,11 +240,7 @@ impl Store {
     }
 
     /// Sends a conditional statement, once.
-    pub(super) async fn cas(
-        &self,
-        text: &'static str,
-        values: Vec<Bound>,
-    ) -> Result<Cas, Failure> {
+    pub(super) async fn cas(&self, text: &'static str, values: Vec<Bound>) -> Result<Cas, Failure> {
         let statement = self.find(text, Reading::Quorum).map_err(Failure::Refused)?;
         self.answered(self.session.execute_unpaged(statement, values).await)
     }

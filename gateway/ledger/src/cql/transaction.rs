@@ -95,12 +95,19 @@ fn decode(record: &Record) -> Result<Held, LedgerError> {
     let uses = uses.into_iter().map(ClaimUse::from);
     Ok(Held {
         version: record.opt_number("version")?,
-        redemption: record.opt_text("document")?.map(document::read).transpose()?,
+        redemption: record
+            .opt_text("document")?
+            .map(document::read)
+            .transpose()?,
         uses: uses.map(|held| (held.claim_id, held)).collect(),
-        coupons: record.opt_text("coupons")?.map_or(Ok(Vec::new()), from_json)?,
+        coupons: record
+            .opt_text("coupons")?
+            .map_or(Ok(Vec::new()), from_json)?,
         pending: record.opt_bytes("pending")?,
         attempt: record.opt_bytes("attempt")?,
-        effects: record.opt_text("effects")?.map_or(Ok(Vec::new()), from_json)?,
+        effects: record
+            .opt_text("effects")?
+            .map_or(Ok(Vec::new()), from_json)?,
         finished: record.flag("finished")?,
     })
 }

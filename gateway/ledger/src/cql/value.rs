@@ -240,7 +240,10 @@ impl Record {
     }
 
     /// A JSON document.
-    pub(super) fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, LedgerError> {
+    pub(super) fn json<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<T, LedgerError> {
         from_json(self.text(name)?)
     }
 }

@@ -98,7 +98,9 @@ impl CqlLedger {
         let word = folded(code);
         let row = self.store.row(READ, values![word], Reading::Quorum).await?;
         let Some(row) = row else { return Ok(None) };
-        let part = self.read_part(row.coupon("coupon")?, Reading::Quorum).await?;
+        let part = self
+            .read_part(row.coupon("coupon")?, Reading::Quorum)
+            .await?;
         let uses = |coupon: &Coupon| word_in_use(coupon) == Some(word.as_str());
         Ok(part.coupon.filter(uses))
     }

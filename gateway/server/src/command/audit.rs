@@ -13,7 +13,6 @@ use sluice_domain::id::CouponId;
 use sluice_domain::invariant::{CheckStatus, Verdict};
 use sluice_hotstate::LaneStore;
 use sluice_hotstate::redis::{RedisHotState, RedisSettings};
-use sluice_ledger::Ledger;
 
 use crate::admin_client::read_ready;
 use crate::cli::AuditArgs;

@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
 use sluice_checkout::explain::{Explanation, explain};
@@ -11,7 +10,6 @@ use sluice_domain::id::{ClaimId, RedemptionId};
 use sluice_domain::money;
 use sluice_domain::pricing::Quote;
 use sluice_domain::redemption::Redemption;
-use sluice_ledger::Ledger;
 
 use crate::cli::ExplainArgs;
 use crate::data_dir::DataDir;

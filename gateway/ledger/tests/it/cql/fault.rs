@@ -178,7 +178,10 @@ async fn index_fails(options: &CqlOptions, share: f64) -> Vec<RequestRule> {
             Condition::BodyContainsCaseSensitive(statement.get_id().to_vec().into()),
             Condition::RandomWithProbability(share),
         ]);
-        rules.push(RequestRule(condition, refusal(example_db_errors::write_timeout)));
+        rules.push(RequestRule(
+            condition,
+            refusal(example_db_errors::write_timeout),
+        ));
     }
     rules
 }
@@ -193,7 +196,10 @@ fn f16_an_index_write_that_fails_is_repeated() {
         between.on_requests(index_fails(&options, 0.2).await);
         let batch = [sample::batch(1, &lease, 0, 0..8)];
         let appended = ledger.append(fence, AppendFrom::Current, &batch).await;
-        assert!(matches!(appended, Ok(Appended::Done { .. })), "{appended:?}");
+        assert!(
+            matches!(appended, Ok(Appended::Done { .. })),
+            "{appended:?}"
+        );
         assert_eq!(ledger.integrity_problems().await.unwrap(), [""; 0]);
         for n in 0..8 {
             let found = ledger.claim(sample::claim_id(COUPON, n)).await.unwrap();
@@ -219,7 +225,10 @@ fn f33_a_row_is_never_without_its_index() {
 
         between.proxy.turn_off_rules();
         let appended = ledger.append(fence, AppendFrom::Current, &batch).await;
-        assert!(matches!(appended, Ok(Appended::Done { .. })), "{appended:?}");
+        assert!(
+            matches!(appended, Ok(Appended::Done { .. })),
+            "{appended:?}"
+        );
         let users = (0..8).map(sample::user).collect::<Vec<_>>();
         let all = read_all(&ledger, &[COUPON], &users).await.unwrap();
         assert!(all.contains("problems: []"), "{all}");

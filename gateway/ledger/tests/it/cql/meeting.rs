@@ -32,7 +32,11 @@ async fn processes() -> Vec<Arc<CqlLedger>> {
         ledgers.push(Arc::new(CqlLedger::open(&options).await.unwrap()));
     }
     let first = ledgers[0].identity();
-    assert!(ledgers.iter().all(|ledger| ledger.identity().id == first.id));
+    assert!(
+        ledgers
+            .iter()
+            .all(|ledger| ledger.identity().id == first.id)
+    );
     ledgers
 }
 

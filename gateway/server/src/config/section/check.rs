@@ -150,7 +150,10 @@ impl Settings {
             return Err(refused("ledger.keyspace", message));
         }
         let datacenter = &ledger.datacenter;
-        if !datacenter.bytes().all(|byte| fits(byte) || b"-.".contains(&byte)) {
+        if !datacenter
+            .bytes()
+            .all(|byte| fits(byte) || b"-.".contains(&byte))
+        {
             let message = "is no name for a datacenter: letters, digits, and _ - .";
             return Err(refused("ledger.datacenter", message));
         }
