@@ -1,8 +1,7 @@
-//! The durable ledger: the only crate that knows SQL.
+//! The durable ledger: the only crate that knows SQL and CQL.
 //!
-//! [`Ledger`] is described in parts by use. There are two implementations, SQLite and an in-memory
-//! model (test double and oracle), held together by one conformance suite; a third, on CQL, will
-//! join them.
+//! [`Ledger`] is described in parts by use. There are three implementations, SQLite, CQL and an
+//! in-memory model (test double and oracle), held together by one conformance suite.
 
 pub mod api_keys;
 pub mod audit_facts;
