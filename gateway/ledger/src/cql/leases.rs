@@ -61,13 +61,21 @@ impl CqlLedger {
         let Some(coupon) = &part.coupon else {
             return Ok(Round::Ended(LeaseOpened::NothingLeft(no_stock())));
         };
+        let leases = self.lease_entries(part.id, Reading::Quorum).await?;
+        if let Some(made) = leases.iter().find(|entry| entry.made_by == op) {
+            // By an earlier round, whose answer was lost before others wrote.
+            let raised = self.raise_seq(fence).await?;
+            let lease = made.lease.clone();
+            return Ok(Round::Ended(raised.map_or(LeaseOpened::Deposed, |seq| {
+                LeaseOpened::Opened(lease, seq)
+            })));
+        }
         let left = part.stock.unleased();
         let size = left.map_or(wanted, |left| wanted.min(left));
         if size == 0 {
             return Ok(Round::Ended(LeaseOpened::NothingLeft(part.stock)));
         }
         let hot = hot_possible || coupon.spec.durability == Durability::Hot;
-        let leases = self.lease_entries(part.id, Reading::Quorum).await?;
         let lease = Lease {
             coupon: part.id,
             number: next_number(&leases),
@@ -222,7 +230,9 @@ impl CqlLedger {
         if !self.write_part(&part, Vec::new()).await? {
             return Ok(Round::Again);
         }
-        self.finish_audit(&part).await?;
+        if let Err(error) = self.finish_audit(&part).await {
+            tracing::warn!(%error, %coupon, "an audit entry is recorded later");
+        }
         Ok(Round::Ended(settled))
     }
 

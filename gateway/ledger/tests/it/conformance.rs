@@ -6,7 +6,7 @@ use sluice_ledger::conformance::{history, scenario};
 use sluice_ledger::sqlite::OpenOptions;
 use sluice_ledger::{ModelLedger, SqliteLedger};
 
-use crate::cql::fresh;
+use crate::cql::Keyspace;
 use crate::story::{options, runtime};
 
 /// The model and SQLite answer every step of a random history alike, and end alike.
@@ -56,11 +56,14 @@ fn sqlite_tells_every_story() {
 #[test]
 fn cql_tells_every_story() {
     let lanes = LaneCount::new(1).unwrap();
-    runtime().block_on(scenario::run_all(async || fresh(lanes).await));
+    runtime().block_on(async {
+        let keyspace = Keyspace::new(lanes).await;
+        scenario::run_all(async || keyspace.ledger().await).await;
+    });
 }
 
 /// The model and CQL answer every step of a random history alike, and end alike. Fewer than on
-/// SQLite, as each has a keyspace of its own.
+/// SQLite, as each step is several round trips.
 #[test]
 fn model_and_cql_agree_on_random_histories() {
     let config = Config {
@@ -70,10 +73,11 @@ fn model_and_cql_agree_on_random_histories() {
         ..Config::default()
     };
     let runtime = runtime();
+    let keyspace = runtime.block_on(Keyspace::new(history::lanes()));
     let outcome = TestRunner::new(config).run(&history::histories(80), |ops| {
         let model = ModelLedger::new(history::lanes());
         let compared = runtime.block_on(async {
-            let cql = fresh(history::lanes()).await;
+            let cql = keyspace.ledger().await;
             history::compare(&model, &cql, &ops).await
         });
         compared.map_err(proptest::test_runner::TestCaseError::fail)

@@ -21,12 +21,14 @@ use sluice_ledger::lanes::{LaneWrite, Lanes};
 use sluice_ledger::leases::{LeaseOpened, Leases};
 use sluice_ledger::{CqlLedger, LedgerError, testing};
 
+use crate::cql::Keyspace;
 use crate::story::{COUPON, runtime};
 
-/// A proxy in front of the shared node.
+/// A proxy in front of the shared node, and a keyspace behind it.
 struct Between {
     proxy: RunningProxy,
     address: String,
+    keyspace: Keyspace,
 }
 
 impl Between {
@@ -38,7 +40,12 @@ impl Between {
         let node = Node::new(real, own, ShardAwareness::Unaware, None, None);
         let proxy = Proxy::new([node]).run().await.unwrap();
         let address = own.to_string();
-        Self { proxy, address }
+        let keyspace = Keyspace::new(LaneCount::new(1).unwrap()).await;
+        Self {
+            proxy,
+            address,
+            keyspace,
+        }
     }
 
     /// Lets answers with this in them meet a reaction, with a probability.
@@ -59,8 +66,8 @@ impl Between {
     /// A new ledger behind it. Nothing is lost while it is opened.
     async fn ledger(&mut self) -> (CqlLedger, CqlOptions) {
         self.proxy.turn_off_rules();
-        let mut options = testing::cql_options(LaneCount::new(1).unwrap());
-        CqlLedger::migrate(&options).await.unwrap();
+        self.keyspace.empty().await;
+        let mut options = self.keyspace.options.clone();
         options.nodes = vec![self.address.clone()];
         options.lwt_timeout = Duration::from_millis(400);
         (CqlLedger::open(&options).await.unwrap(), options)
