@@ -11,6 +11,8 @@ const STEPS: &[&str] = &[include_str!("../../migrations/cql/0001_first.cql")];
 
 /// How long a migrator that died keeps others away, in seconds.
 const LOCK_SECONDS: i32 = 120;
+/// How long a change of the schema may take: all nodes are asked.
+const DDL_WAIT: Duration = Duration::from_secs(60);
 /// How often a migrator asks for the lock that another has.
 const LOCK_PAUSE: Duration = Duration::from_millis(250);
 
@@ -35,7 +37,9 @@ fn failed(what: &str) -> impl Fn(&dyn std::fmt::Display) -> OpenError + '_ {
 }
 
 async fn ddl(session: &Session, text: &str) -> Result<(), OpenError> {
-    let done = session.query_unpaged(text, ()).await;
+    let mut statement = scylla::statement::Statement::new(text);
+    statement.set_request_timeout(Some(DDL_WAIT));
+    let done = session.query_unpaged(statement, ()).await;
     done.map_err(|error| failed("a schema change was refused")(&error))?;
     let agreed = session.await_schema_agreement().await;
     agreed.map_err(|error| failed("the nodes do not agree on the schema")(&error))?;
