@@ -18,7 +18,7 @@ use crate::coupons::change::{
 use crate::coupons::listing::list;
 use crate::coupons::{CouponPage, CouponQuery, CouponWrite, Coupons, Operation, VersionRow};
 
-const LIST: &str = "INSERT INTO coupons_of_lane (lane, coupon) VALUES (?, ?) USING TIMESTAMP 1";
+const LIST: &str = "INSERT INTO coupons_of_lane (lane, coupon) VALUES (?, ?) USING TIMESTAMP ?";
 const OF_LANE: &str = "SELECT coupon FROM coupons_of_lane WHERE lane = ?";
 const OPERATION: &str =
     "SELECT fingerprint, status, body, at, op FROM operations WHERE scope = ? AND key = ?";
@@ -199,7 +199,8 @@ impl Coupons for CqlLedger {
     ) -> Result<CouponWrite, LedgerError> {
         // Listed first: no coupon is without its place in the list.
         let lane = self.identity.lanes.lane_of(coupon.id);
-        let listed = vec![(LIST, values![lane.0, coupon.id])];
+        let made = coupon.created_at.as_millis() * 1_000;
+        let listed = vec![(LIST, values![lane.0, coupon.id, made])];
         self.store.upserts(listed).await?;
         for round in 0..ROUNDS {
             if let Some(done) = self.try_create(fresh_op()?, coupon, &entry).await? {

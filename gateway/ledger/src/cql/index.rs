@@ -12,12 +12,12 @@ use super::transaction::Held;
 use super::value::{Bound, Record, values};
 use crate::LedgerError;
 
-const ID: &str = "INSERT INTO redemption_ids (bucket, id) VALUES (?, ?) USING TIMESTAMP 1";
+const ID: &str = "INSERT INTO redemption_ids (bucket, id) VALUES (?, ?) USING TIMESTAMP ?";
 const IDS: &str = "SELECT id FROM redemption_ids WHERE bucket = ? AND id > ?";
-const DAY: &str = "INSERT INTO redemption_days (coupon, day) VALUES (?, ?) USING TIMESTAMP 1";
+const DAY: &str = "INSERT INTO redemption_days (coupon, day) VALUES (?, ?) USING TIMESTAMP ?";
 const DAYS: &str = "SELECT day FROM redemption_days WHERE coupon = ? AND day <= ?";
 const LISTED: &str = "INSERT INTO redemptions_of_coupon (coupon, day, created_at, id) \
-                      VALUES (?, ?, ?, ?) USING TIMESTAMP 1";
+                      VALUES (?, ?, ?, ?) USING TIMESTAMP ?";
 const OF_DAY: &str =
     "SELECT created_at, id FROM redemptions_of_coupon WHERE coupon = ? AND day = ?";
 const SLOT: &str = "INSERT INTO due_slots (name, slot) VALUES ('held', ?) USING TIMESTAMP ?";
@@ -65,13 +65,15 @@ impl CqlLedger {
         joined: &[CouponId],
     ) -> Result<(), LedgerError> {
         let mut calls: Vec<Call> = Vec::new();
+        // What these rows say never changes: the same stamp however often they are written.
+        let made = micros(new.created_at.as_millis());
         if first {
-            calls.push((ID, values![new.id.0[0] % ID_BUCKETS, new.id]));
+            calls.push((ID, values![new.id.0[0] % ID_BUCKETS, new.id, made]));
         }
         let day = new.created_at.as_millis() / DAY_MILLIS;
         for coupon in joined {
-            calls.push((DAY, values![coupon, day]));
-            calls.push((LISTED, values![coupon, day, new.created_at, new.id]));
+            calls.push((DAY, values![coupon, day, made]));
+            calls.push((LISTED, values![coupon, day, new.created_at, new.id, made]));
         }
         if new.status == RedemptionStatus::Held {
             let until = new.held_until.as_millis();

@@ -149,7 +149,7 @@ impl CqlLedger {
         Err(crowded("coupon", held.coupon))
     }
 
-    /// The lease of a step, checked; `Err(None)` where the lane moved on.
+    /// The lease of a step, checked, with the lane's number; `None` where the lane moved on.
     async fn lease_of_step(
         &self,
         fence: LaneFence,
