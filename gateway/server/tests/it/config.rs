@@ -312,12 +312,22 @@ const BAD: [(&str, usize, &[&str]); 78] = [
         3,
         &["`hotstate.redis_urls`", "unix socket"],
     ),
-    // Not built yet, and no TOML at all.
     (
         "[ledger]\nbackend = \"cql\"",
         2,
-        &["`ledger.backend`", "not available yet"],
+        &["`ledger.backend`", "`ledger.nodes`", "host:port"],
     ),
+    (
+        "[ledger]\nkeyspace = \"a-b\"",
+        2,
+        &["`ledger.keyspace`", "underscores"],
+    ),
+    (
+        "[ledger]\nreplication = 0",
+        2,
+        &["`ledger.replication`", "1 to 9"],
+    ),
+    // No TOML at all.
     ("[data]\nlisten = ", 2, &["not valid TOML"]),
 ];
 
