@@ -13,7 +13,10 @@ use crate::leases::{LeaseOpened, LeaseStep, TargetSettled};
 mod cause;
 mod notification;
 mod redemption;
+mod shard;
 mod word;
+
+pub use shard::run_sharded;
 
 const COUPON: CouponId = CouponId(7);
 

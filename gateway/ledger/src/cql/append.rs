@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt};
 use sluice_domain::claim::GrantBatch;
-use sluice_domain::id::{ClaimId, CouponId, Epoch, LeaseNumber, Ticket};
+use sluice_domain::id::{ClaimId, CouponId, Epoch, LaneId, LeaseNumber, Ticket};
 use sluice_domain::lane::LaneFence;
 use sluice_domain::lease::{Lease, LeaseState};
 
@@ -66,6 +66,13 @@ struct Plan {
 // === impl Ground ===
 
 impl Ground {
+    /// The lane of a batch's lease. A shard lives in another lane than its coupon: then the lease
+    /// says whether a lane may have granted this.
+    fn lane_of_lease(&self, batch: &GrantBatch) -> Option<LaneId> {
+        let found = self.leases.get(&(batch.coupon, batch.lease));
+        found.and_then(Option::as_ref).map(|found| found.lease.lane)
+    }
+
     /// Decides in the order of batches and grants, as if each row were written before the next one
     /// is looked at.
     fn decide(
@@ -122,7 +129,9 @@ impl Ground {
 
 impl Found {
     fn takes_rows(&self, epoch: Epoch, fence: LaneFence) -> bool {
-        let open = self.lease.state == LeaseState::Open && self.lease.epoch == epoch;
+        // Epochs are counted in each lane: another lane's lease may be of the same.
+        let of_keeper = (self.lease.lane, self.lease.epoch) == (fence.lane, epoch);
+        let open = self.lease.state == LeaseState::Open && of_keeper;
         let claims = self.claims.as_ref();
         open && claims.is_some_and(|claims| {
             claims.state == LeaseState::Open && claims.writer_epoch <= fence.epoch
@@ -173,11 +182,6 @@ impl CqlLedger {
         if !lanes::holds(&lane, fence) {
             return deposed(DeposedBy::Lane);
         }
-        let lane_of = |batch: &&GrantBatch| self.identity.lanes.lane_of(batch.coupon);
-        if let Some(batch) = batches.iter().find(|batch| lane_of(batch) != fence.lane) {
-            let text = format!("coupon {} is not in lane {}", batch.coupon, fence.lane);
-            return Err(LedgerError::corrupt(text));
-        }
         if batches.is_empty() {
             return Ok(Appended::Done {
                 seq: lane.seq,
@@ -187,6 +191,14 @@ impl CqlLedger {
         let (mut reading, mut raised) = (Reading::Quorum, None);
         for round in 0..ROUNDS {
             let mut ground = self.ground(batches, reading).await?;
+            let is_of_lane = |batch: &&GrantBatch| {
+                self.identity.lanes.lane_of(batch.coupon) == fence.lane
+                    || ground.lane_of_lease(batch) == Some(fence.lane)
+            };
+            if let Some(batch) = batches.iter().find(|batch| !is_of_lane(batch)) {
+                let text = format!("coupon {} is not in lane {}", batch.coupon, fence.lane);
+                return Err(LedgerError::corrupt(text));
+            }
             let plan = match ground.decide(batches, epoch, fence)? {
                 Ok(plan) => plan,
                 Err(reason) => return deposed(reason),

@@ -124,7 +124,6 @@ impl CqlLedger {
 
     async fn in_user_order(&self, coupon: CouponId) -> Result<Arc<Vec<ClaimRow>>, LedgerError> {
         let mut rows = self.rows_of_coupon(coupon).await?;
-        rows.retain(|row| !row.revoked);
         rows.sort_by_key(|row| (row.user, row.ticket));
         let rows = Arc::new(rows);
         self.user_orders.keep(coupon, &rows);
@@ -153,6 +152,15 @@ impl Claims for CqlLedger {
 
     async fn claim(&self, claim_id: ClaimId) -> Result<Option<ClaimRow>, LedgerError> {
         self.claim_row(claim_id, Reading::Quorum).await
+    }
+
+    async fn claims(&self, claims: &[ClaimId]) -> Result<Vec<Option<ClaimRow>>, LedgerError> {
+        let mut reads = Vec::with_capacity(claims.len());
+        for claim_id in claims {
+            reads.push(self.claim_row(*claim_id, Reading::Quorum));
+        }
+        let rows = futures_util::stream::iter(reads).buffered(READS_AT_ONCE);
+        rows.try_collect().await
     }
 
     async fn claim_with_epoch(

@@ -37,7 +37,17 @@ const ATTEMPTS: u32 = 4;
 // === impl CqlLedger ===
 
 impl CqlLedger {
-    /// The ids of a lane's coupons, ascending; some may never have come to be.
+    /// Lists a coupon in the lanes of its shards, before its document says that it has them: no
+    /// coupon is without its places. What these rows say never changes: any constant stamp will do.
+    async fn list_in_lanes(&self, coupon: &Coupon) -> Result<(), LedgerError> {
+        let made = coupon.created_at.as_millis() * 1_000;
+        let lanes = self.identity.lanes.lanes_of(coupon.id, coupon.spec.shards);
+        let listed = lanes.map(|lane| (LIST, values![lane.0, coupon.id, made]));
+        self.store.upserts(listed.collect()).await
+    }
+
+    /// The ids of coupons that may have a shard in a lane, ascending; some may never have come to
+    /// be.
     pub(super) async fn listed_ids(&self, lane: LaneId) -> Result<Vec<CouponId>, LedgerError> {
         let key = values![lane.0];
         let records = self.store.rows(OF_LANE, key, Reading::Quorum).await?;
@@ -47,7 +57,7 @@ impl CqlLedger {
             .collect()
     }
 
-    /// The coupons that there are in a lane, by id.
+    /// The coupons that have a shard in a lane, by id.
     pub(super) async fn parts_of_lane(
         &self,
         lane: LaneId,
@@ -60,7 +70,10 @@ impl CqlLedger {
         }
         let parts = futures_util::stream::iter(reads).buffered(PARTS_AT_ONCE);
         let mut parts: Vec<Part> = parts.try_collect().await?;
-        parts.retain(|part| part.coupon.is_some());
+        parts.retain(|part| {
+            let shards = part.coupon.as_ref().map(|coupon| coupon.spec.shards);
+            shards.is_some_and(|shards| self.identity.lanes.keeps(lane, part.id, shards))
+        });
         Ok(parts)
     }
 
@@ -68,7 +81,9 @@ impl CqlLedger {
     pub(super) async fn all_parts(&self) -> Result<Vec<Part>, LedgerError> {
         let mut all = Vec::new();
         for lane in self.identity.lanes.iter() {
-            all.extend(self.parts_of_lane(lane, Reading::Quorum).await?);
+            let parts = self.parts_of_lane(lane, Reading::Quorum).await?.into_iter();
+            // Each once: at its home.
+            all.extend(parts.filter(|part| self.identity.lanes.lane_of(part.id) == lane));
         }
         all.sort_unstable_by_key(|part| part.id);
         Ok(all)
@@ -173,6 +188,9 @@ impl CqlLedger {
                 None => rows.push(version_call(coupon.id, &new)?),
             }
         }
+        if coupon.spec.shards > held.spec.shards {
+            self.list_in_lanes(coupon).await?;
+        }
         self.finish_audit(&part).await?;
         let stored = with_kept_total(&part.stock, coupon);
         part.stock.total = stored.spec.limits.total;
@@ -197,11 +215,7 @@ impl Coupons for CqlLedger {
         coupon: &Coupon,
         entry: AuditEntry,
     ) -> Result<CouponWrite, LedgerError> {
-        // Listed first: no coupon is without its place in the list.
-        let lane = self.identity.lanes.lane_of(coupon.id);
-        let made = coupon.created_at.as_millis() * 1_000;
-        let listed = vec![(LIST, values![lane.0, coupon.id, made])];
-        self.store.upserts(listed).await?;
+        self.list_in_lanes(coupon).await?;
         for round in 0..ROUNDS {
             if let Some(done) = self.try_create(fresh_op()?, coupon, &entry).await? {
                 return Ok(done);

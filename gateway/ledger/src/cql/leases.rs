@@ -2,6 +2,8 @@
 //! and as the partition of its claims, where rows are refused. It is opened in this order and ended
 //! in the other one, and each step may be repeated.
 
+use std::collections::BTreeSet;
+
 use sluice_domain::claim::Durability;
 use sluice_domain::id::{CouponId, LaneId, LeaseNumber, Ticket};
 use sluice_domain::lane::LaneFence;
@@ -58,6 +60,11 @@ impl CqlLedger {
         wanted: u64,
         hot_possible: bool,
     ) -> Result<Round<LeaseOpened>, LedgerError> {
+        let shards = part.coupon.as_ref().map_or(1, |held| held.spec.shards);
+        if !self.identity.lanes.keeps(fence.lane, part.id, shards) {
+            let text = format!("coupon {} has no shard in lane {}", part.id, fence.lane);
+            return Err(LedgerError::corrupt(text));
+        }
         let Some(coupon) = &part.coupon else {
             return Ok(Round::Ended(LeaseOpened::NothingLeft(no_stock())));
         };
@@ -236,21 +243,22 @@ impl CqlLedger {
         Ok(Round::Ended(settled))
     }
 
-    async fn mark_hot(&self, coupon: CouponId) -> Result<Round<bool>, LedgerError> {
+    /// Flags the open leases of a coupon; the lanes of those that it changed.
+    async fn mark_hot(&self, coupon: CouponId) -> Result<Round<BTreeSet<LaneId>>, LedgerError> {
         let part = self.read_part(coupon, Reading::Serial).await?;
         part.known()?;
-        let mut calls = Vec::new();
+        let (mut calls, mut lanes) = (Vec::new(), BTreeSet::new());
         for mut entry in self.lease_entries(coupon, Reading::Serial).await? {
             if entry.lease.state == LeaseState::Open && !entry.lease.hot_possible {
                 entry.lease.hot_possible = true;
+                lanes.insert(entry.lease.lane);
                 calls.push(entry.call());
             }
         }
-        let changes = !calls.is_empty();
-        if changes && !self.write_part(&part, calls).await? {
+        if !calls.is_empty() && !self.write_part(&part, calls).await? {
             return Ok(Round::Again);
         }
-        Ok(Round::Ended(changes))
+        Ok(Round::Ended(lanes))
     }
 }
 
@@ -273,7 +281,7 @@ impl Leases for CqlLedger {
         let mut live = Vec::new();
         for id in self.listed_ids(lane).await? {
             for entry in self.lease_entries(id, Reading::Serial).await? {
-                if entry.lease.state != LeaseState::Closed {
+                if entry.lease.lane == lane && entry.lease.state != LeaseState::Closed {
                     live.push(self.with_rows(entry).await?);
                 }
             }
@@ -290,11 +298,6 @@ impl Leases for CqlLedger {
     ) -> Result<LeaseOpened, LedgerError> {
         if self.fence_holds(fence).await?.is_none() {
             return Ok(LeaseOpened::Deposed);
-        }
-        let lane = self.identity.lanes.lane_of(coupon);
-        if fence.lane != lane {
-            let text = format!("coupon {coupon} is in lane {lane}, not {}", fence.lane);
-            return Err(LedgerError::corrupt(text));
         }
         let wanted = u64::from(want.clamp(1, LEASE_TICKETS_MAX));
         let op = fresh_op()?;
@@ -355,8 +358,7 @@ impl Leases for CqlLedger {
     async fn set_hot_possible(&self, coupon: CouponId) -> Result<(), LedgerError> {
         for round in 0..ROUNDS {
             if let Round::Ended(changed) = self.mark_hot(coupon).await? {
-                if changed {
-                    let lane = self.identity.lanes.lane_of(coupon);
+                for lane in changed {
                     self.raise_seq_unfenced(lane).await?;
                 }
                 return Ok(());

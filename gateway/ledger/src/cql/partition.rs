@@ -1,7 +1,9 @@
 //! A coupon's partition: its document, stock, leases and versions, read and written together.
 
+use std::collections::BTreeMap;
+
 use sluice_domain::coupon::Coupon;
-use sluice_domain::id::{CouponId, Epoch, KeeperNumber, LeaseNumber, Ticket, Version};
+use sluice_domain::id::{CouponId, Epoch, LaneId, LeaseNumber, Ticket, Version};
 use sluice_domain::lane::LaneFence;
 use sluice_domain::lease::{Lease, LeaseState, Stock};
 
@@ -13,20 +15,20 @@ use crate::LedgerError;
 use crate::coupons::change::to_json;
 use crate::coupons::{VersionRow, document};
 
-const READ: &str = "SELECT op, document, retired, total, target, leased, returned, fence_epoch, \
-                    fence_keeper, pending_audit FROM coupons WHERE coupon = ? LIMIT 1";
+const READ: &str = "SELECT op, document, retired, total, target, leased, returned, fences, \
+                    pending_audit FROM coupons WHERE coupon = ? LIMIT 1";
 const WRITE: &str = "UPDATE coupons SET op = ?, document = ?, retired = ?, total = ?, target = ?, \
-                     leased = ?, returned = ?, fence_epoch = ?, fence_keeper = ?, \
+                     leased = ?, returned = ?, fences = ?, \
                      pending_audit = ? WHERE coupon = ? IF op = ?";
 const CLEAR_PENDING: &str =
     "UPDATE coupons SET pending_audit = null WHERE coupon = ? IF pending_audit = ?";
-const READ_LEASES: &str = "SELECT number, epoch, first, size, state, hot_possible, came_back, \
+const READ_LEASES: &str = "SELECT number, lane, epoch, first, size, state, hot_possible, came_back, \
                            grace_until, row_count, made_by FROM coupons \
                            WHERE coupon = ? AND kind = 'lease'";
-const READ_LEASE: &str = "SELECT number, epoch, first, size, state, hot_possible, came_back, \
+const READ_LEASE: &str = "SELECT number, lane, epoch, first, size, state, hot_possible, came_back, \
                           grace_until, row_count, made_by FROM coupons \
                           WHERE coupon = ? AND kind = 'lease' AND number = ?";
-const WRITE_LEASE: &str = "UPDATE coupons SET epoch = ?, first = ?, size = ?, state = ?, \
+const WRITE_LEASE: &str = "UPDATE coupons SET lane = ?, epoch = ?, first = ?, size = ?, state = ?, \
                            hot_possible = ?, came_back = ?, grace_until = ?, row_count = ?, \
                            made_by = ? WHERE coupon = ? AND kind = 'lease' AND number = ?";
 const READ_VERSIONS: &str = "SELECT number, published, terms, hash, at, author FROM coupons \
@@ -58,8 +60,8 @@ pub(super) struct Part {
     pub(super) coupon: Option<Coupon>,
     pub(super) retired: bool,
     pub(super) stock: Stock,
-    /// Epoch and keeper of the last fenced write.
-    fence: (Epoch, KeeperNumber),
+    /// Epoch and keeper of the last fenced write of each lane: shards are sold in several.
+    fences: BTreeMap<u16, (u64, u64)>,
     /// An audit entry that may not be in the log yet.
     pub(super) pending: Option<Pending>,
 }
@@ -110,14 +112,32 @@ fn decode(id: CouponId, record: Option<&Record>) -> Result<Part, LedgerError> {
             leased: number("leased")?,
             returned: number("returned")?,
         },
-        fence: (
-            Epoch(number("fence_epoch")?),
-            KeeperNumber(number("fence_keeper")?),
-        ),
+        fences: record
+            .opt_text("fences")?
+            .map_or(Ok(BTreeMap::new()), from_json)?,
         pending: record
             .opt_text("pending_audit")?
             .map(from_json)
             .transpose()?,
+    })
+}
+
+fn decode_lease(id: CouponId, record: &Record) -> Result<LeaseEntry, LedgerError> {
+    Ok(LeaseEntry {
+        lease: Lease {
+            coupon: id,
+            number: LeaseNumber(record.number("number")?),
+            lane: LaneId(record.number("lane")?),
+            epoch: Epoch(record.number("epoch")?),
+            first: Ticket(record.number("first")?),
+            size: record.number("size")?,
+            state: state_of(record.text("state")?)?,
+            hot_possible: record.flag("hot_possible")?,
+            returned: record.number("came_back")?,
+            grace_until: record.opt_instant("grace_until")?,
+            rows: record.number("row_count")?,
+        },
+        made_by: record.bytes("made_by")?,
     })
 }
 
@@ -154,6 +174,7 @@ impl LeaseEntry {
     pub(super) fn call(&self) -> Call {
         let lease = &self.lease;
         let values = values![
+            lease.lane.0,
             lease.epoch.0,
             lease.first.0,
             lease.size,
@@ -180,7 +201,7 @@ impl Part {
             coupon: None,
             retired: false,
             stock: Stock::default(),
-            fence: (Epoch(0), KeeperNumber(0)),
+            fences: BTreeMap::new(),
             pending: None,
         }
     }
@@ -194,10 +215,11 @@ impl Part {
     /// Puts a keeper's fence on the partition; false where a later one has been here. Both numbers
     /// only ever rise in a lane.
     pub(super) fn fence(&mut self, fence: LaneFence) -> bool {
-        if fence.epoch < self.fence.0 || fence.keeper < self.fence.1 {
+        let held = self.fences.entry(fence.lane.0).or_default();
+        if fence.epoch.0 < held.0 || fence.keeper.0 < held.1 {
             return false;
         }
-        self.fence = (fence.epoch, fence.keeper);
+        *held = (fence.epoch.0, fence.keeper.0);
         true
     }
 }
@@ -233,8 +255,7 @@ impl CqlLedger {
             part.stock.target,
             part.stock.leased,
             part.stock.returned,
-            part.fence.0.0,
-            part.fence.1.0,
+            to_json(&part.fences)?,
             pending,
             part.id,
             part.op
@@ -277,7 +298,7 @@ impl CqlLedger {
         reading: Reading,
     ) -> Result<Vec<LeaseEntry>, LedgerError> {
         let records = self.store.rows(READ_LEASES, values![id], reading).await?;
-        let decode = |record| self.decode_lease(id, record);
+        let decode = |record| decode_lease(id, record);
         records.iter().map(decode).collect()
     }
 
@@ -302,27 +323,8 @@ impl CqlLedger {
     ) -> Result<Option<LeaseEntry>, LedgerError> {
         let key = values![id, number.0];
         let record = self.store.row(READ_LEASE, key, reading).await?;
-        let decode = |record| self.decode_lease(id, record);
+        let decode = |record| decode_lease(id, record);
         record.as_ref().map(decode).transpose()
-    }
-
-    fn decode_lease(&self, id: CouponId, record: &Record) -> Result<LeaseEntry, LedgerError> {
-        Ok(LeaseEntry {
-            lease: Lease {
-                coupon: id,
-                number: LeaseNumber(record.number("number")?),
-                lane: self.identity.lanes.lane_of(id),
-                epoch: Epoch(record.number("epoch")?),
-                first: Ticket(record.number("first")?),
-                size: record.number("size")?,
-                state: state_of(record.text("state")?)?,
-                hot_possible: record.flag("hot_possible")?,
-                returned: record.number("came_back")?,
-                grace_until: record.opt_instant("grace_until")?,
-                rows: record.number("row_count")?,
-            },
-            made_by: record.bytes("made_by")?,
-        })
     }
 
     /// All versions of a coupon, by number.

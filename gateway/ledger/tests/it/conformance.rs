@@ -53,6 +53,28 @@ fn sqlite_tells_every_story() {
     runtime().block_on(scenario::run_all(fresh));
 }
 
+/// Each implementation, with a coupon that is sold in several lanes.
+#[test]
+fn all_sell_a_coupon_in_several_lanes() {
+    let lanes = LaneCount::new(3).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        scenario::run_sharded(ModelLedger::new(lanes)).await;
+        let path = folder.path().join("ledger.db");
+        let sqlite = SqliteLedger::open(path, OpenOptions::new(lanes)).unwrap();
+        scenario::run_sharded(sqlite).await;
+    });
+}
+
+#[test]
+fn cql_sells_a_coupon_in_several_lanes() {
+    let lanes = LaneCount::new(3).unwrap();
+    runtime().block_on(async {
+        let keyspace = Keyspace::new(lanes).await;
+        scenario::run_sharded(keyspace.ledger().await).await;
+    });
+}
+
 #[test]
 fn cql_tells_every_story() {
     let lanes = LaneCount::new(1).unwrap();
