@@ -20,6 +20,7 @@ use store::Store;
 
 mod append;
 mod audit;
+mod causes;
 mod cells;
 mod claims;
 mod coupons;
@@ -33,7 +34,9 @@ mod lanes;
 mod lease_claims;
 mod leases;
 mod letters;
+mod message_index;
 mod migrate;
+mod notifications;
 mod partition;
 mod redemptions;
 mod store;
@@ -223,6 +226,7 @@ fn statements() -> impl Iterator<Item = &'static str> {
     [
         append::STATEMENTS,
         audit::STATEMENTS,
+        causes::STATEMENTS,
         cells::STATEMENTS,
         claims::STATEMENTS,
         coupons::STATEMENTS,
@@ -233,6 +237,8 @@ fn statements() -> impl Iterator<Item = &'static str> {
         lanes::STATEMENTS,
         lease_claims::STATEMENTS,
         letters::STATEMENTS,
+        message_index::STATEMENTS,
+        notifications::STATEMENTS,
         partition::STATEMENTS,
         transaction::STATEMENTS,
         warm::STATEMENTS,

@@ -7,7 +7,10 @@ use scylla::client::session::Session;
 use super::{CqlOptions, OpenError};
 
 /// The steps in order; the schema's number is how many were applied.
-const STEPS: &[&str] = &[include_str!("../../migrations/cql/0001_first.cql")];
+const STEPS: &[&str] = &[
+    include_str!("../../migrations/cql/0001_first.cql"),
+    include_str!("../../migrations/cql/0002_causes.cql"),
+];
 
 /// How long a migrator that died keeps others away, in seconds.
 const LOCK_SECONDS: i32 = 120;

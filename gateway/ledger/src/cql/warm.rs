@@ -19,6 +19,10 @@ pub(super) const STATEMENTS: &[&str] = &[
     "UPDATE audit_log SET at = 0 WHERE bucket = -1 AND sequence = -1 IF op = 0x00",
     "UPDATE redemptions SET finished = true WHERE id = 0x00 IF attempt = 0x00",
     "UPDATE cells SET version = 0 WHERE kind = '-' AND key = '-' IF owner = 0x00",
+    "UPDATE order_causes SET cancelled_at = 0 WHERE order_id = '-' IF op = 0x00",
+    "UPDATE reminder_cursors SET ticket = 0 \
+     WHERE coupon = -1 AND version = -1 AND lead_ms = -1 IF op = 0x00",
+    "UPDATE notifications SET read_at = 0 WHERE id = 0x00 IF op = 0x00",
 ];
 
 /// Sends all of them.

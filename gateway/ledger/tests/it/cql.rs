@@ -11,7 +11,7 @@ use sluice_ledger::cql::CqlOptions;
 use sluice_ledger::{CqlLedger, testing};
 
 /// Tables that are written with timestamps of their own.
-const INDEX_TABLES: [&str; 8] = [
+const INDEX_TABLES: [&str; 10] = [
     "coupons_of_lane",
     "claims_by_id",
     "claims_by_user",
@@ -20,6 +20,8 @@ const INDEX_TABLES: [&str; 8] = [
     "redemptions_of_coupon",
     "holds_due",
     "due_slots",
+    "notifications_of_user",
+    "notifications_due",
 ];
 
 /// A keyspace of one test, emptied for each new ledger: much faster than making it anew.
