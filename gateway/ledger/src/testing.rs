@@ -74,6 +74,10 @@ impl CassandraServer {
         self.child.id()
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "called from threads of tests, of which no runtime waits"
+    )]
     fn wait(&mut self) -> io::Result<()> {
         let started = Instant::now();
         while started.elapsed() < START_WAIT {
