@@ -10,7 +10,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 DATA_DIR ?= ./var
 
-.PHONY: help bootstrap bootstrap-k6 run test lint fmt deny faults sim k6 bench bench-peers openapi clean
+.PHONY: help bootstrap bootstrap-k6 bootstrap-cassandra run test lint fmt deny faults sim k6 bench bench-peers openapi clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -21,12 +21,15 @@ bootstrap: ## Install what is missing (compiler, redis-server, Rust) and say wha
 bootstrap-k6: ## Install what the load tests need (Go) and build k6 from its module
 	@deploy/bootstrap.sh k6
 
+bootstrap-cassandra: ## Install what the CQL ledger's tests need (JDK, Maven) and fetch Apache Cassandra
+	@deploy/bootstrap.sh cassandra
+
 run: bootstrap ## Build and start everything in one process, with a demo sale, in ./var
 	@echo "make run: building (the first time takes some minutes on a small machine)"
 	@cargo build --release --locked --package sluice
 	@exec "$$CARGO_TARGET_DIR/release/sluice" dev --demo --data-dir "$(DATA_DIR)"
 
-test: bootstrap ## Run every test, with real servers, and close with a line of what ran
+test: bootstrap bootstrap-cassandra ## Run every test, with real servers, and close with a line of what ran
 	@deploy/test.sh
 
 lint: bootstrap ## Formatting, lints, documentation, dependency fences
@@ -39,7 +42,7 @@ lint: bootstrap ## Formatting, lints, documentation, dependency fences
 fmt: ## Format the code
 	@cargo fmt --all
 
-faults: bootstrap ## The long storm: 200 rounds of killing real processes (SLUICE_STORM_ROUNDS=n for others)
+faults: bootstrap bootstrap-cassandra ## The long storm: 200 rounds of killing real processes (SLUICE_STORM_ROUNDS=n for others)
 	@SLUICE_STORM_ROUNDS=$${SLUICE_STORM_ROUNDS:-200} cargo test --locked --package sluice-sim --test it -- --nocapture --test-threads=1 storm
 
 sim: bootstrap ## The deterministic simulator: SEEDS=n seeds from FIRST=n; a failing one is told as a story

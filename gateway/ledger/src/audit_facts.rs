@@ -14,6 +14,7 @@ use crate::lanes::LaneRow;
 pub use checkout::{CountedUses, RedemptionFacts, RedemptionOrphans, UsageFacts};
 
 mod checkout;
+pub(crate) mod count;
 
 /// Most offending rows that are named per finding; their number is always exact.
 pub const OFFENDERS_MAX: usize = 100;

@@ -1,8 +1,7 @@
-//! The durable ledger: the only crate that knows SQL.
+//! The durable ledger: the only crate that knows SQL and CQL.
 //!
-//! [`Ledger`] is described in parts by use. There are two implementations, SQLite and an in-memory
-//! model (test double and oracle), held together by one conformance suite; a third, on CQL, will
-//! join them.
+//! [`Ledger`] is described in parts by use. There are three implementations, SQLite, CQL and an
+//! in-memory model (test double and oracle), held together by one conformance suite.
 
 pub mod api_keys;
 pub mod audit_facts;
@@ -12,6 +11,8 @@ pub mod claims;
 #[cfg(feature = "testing")]
 pub mod conformance;
 pub mod coupons;
+#[cfg(feature = "cql")]
+pub mod cql;
 pub mod error;
 pub mod lanes;
 pub mod leases;
@@ -19,7 +20,11 @@ pub mod model;
 pub mod notifications;
 pub mod redemptions;
 pub mod sqlite;
+#[cfg(all(feature = "cql", feature = "testing"))]
+pub mod testing;
 
+#[cfg(feature = "cql")]
+pub use cql::CqlLedger;
 pub use error::LedgerError;
 pub use model::ModelLedger;
 pub use sqlite::SqliteLedger;

@@ -20,8 +20,6 @@ use sluice_edge::limits::slice::QuotaSource;
 use sluice_edge::server::{Drained, Edge, EdgeParts};
 use sluice_hotstate::redis::{RedisHotState, RedisSettings};
 use sluice_ledger::Ledger;
-use sluice_ledger::lanes::Lanes;
-use sluice_ledger::sqlite::{OpenOptions, SqliteLedger};
 use sluice_workers::keeper::PhaseName;
 use sluice_workers::{KeeperHandle, KeeperParts, Keepers, hold_sweeper, reminders};
 use tokio::net::TcpListener;
@@ -33,6 +31,7 @@ use crate::adapter::{EngineGrants, KeeperLanes, LedgerReader, OwnGateway, Shared
 use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::data_dir::{DataDir, DataDirLock};
+use crate::ledger_store::LedgerStore;
 use crate::ops::{self, Ops};
 use crate::readiness::Readiness;
 use crate::telemetry::{LogFilter, start_metrics};
@@ -67,7 +66,8 @@ pub(crate) struct Running {
     /// Where it listens.
     pub(crate) bound: Bound,
     /// The ledger, for what a start does besides serving.
-    pub(crate) ledger: Arc<SqliteLedger>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    store: LedgerStore,
     settings: Settings,
     readiness: Arc<Readiness>,
     stop: watch::Sender<bool>,
@@ -76,17 +76,6 @@ pub(crate) struct Running {
     edge: tokio::task::JoinHandle<Drained>,
     control: Option<std::thread::JoinHandle<()>>,
     _lock: DataDirLock,
-}
-
-/// Opens the SQLite ledger of a system.
-pub(crate) fn open_ledger(settings: &Settings, folder: &DataDir) -> anyhow::Result<SqliteLedger> {
-    let path = settings.ledger_path(folder);
-    let options = OpenOptions {
-        readers: settings.ledger.readers,
-        queue_max: settings.ledger.queue_max,
-        ..OpenOptions::new(settings.lanes()?)
-    };
-    SqliteLedger::open(&path, options).with_context(|| format!("the ledger {}", path.display()))
 }
 
 /// Starts everything and returns when the ports are bound. Lanes may still be recovering: the ops
@@ -100,19 +89,20 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
     } = ground;
     let metrics = start_metrics()?;
     let clock = SystemClock::start();
-    let ledger = Arc::new(open_ledger(&settings, &folder)?);
     let readiness = Arc::new(Readiness::default());
     let (stop, stopped) = watch::channel(false);
 
     let data = runtime("data", settings.data.threads)?;
     let _inside = data.enter();
+    let store = data.block_on(LedgerStore::open(&settings, &folder))?;
+    let ledger = store.ledger();
     let hotstate = connect_hotstate(&settings, &ledger)?;
     let lanes = ledger.identity().lanes;
     let keys = HashKeys::derive(&ledger.identity().hash_key);
     let marks = Arc::new(MarkBoard::new(lanes));
     let keepers = Keepers::spawn(
         &KeeperParts {
-            ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+            ledger: Arc::clone(&ledger),
             store: Arc::clone(&hotstate) as _,
             board: Arc::clone(&marks),
             clock: Arc::new(clock),
@@ -122,18 +112,18 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
     )?;
     let handle = keepers.handle();
     let engine = start_engine(&settings, &ledger, &hotstate, marks, &handle, &keys)?;
-    watch_readiness(&readiness, &settings, &ledger, &hotstate, &handle);
+    watch_readiness(&readiness, &settings, &store, &hotstate, &handle);
 
     let checkout = start_checkout(&data, &settings, &ledger, &keys, clock);
     let plane = DataPlane {
         engine: Arc::clone(&engine),
         checkout: checkout.clone(),
-        ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+        ledger: Arc::clone(&ledger),
         clock,
     };
     let (edge, data_address) = serve_data(&data, &settings, &folder, plane, &stopped)?;
     let parts = ControlParts {
-        ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+        ledger: Arc::clone(&ledger),
         lanes_store: hotstate as _,
         keys,
         granter: Arc::new(EngineGrants::new(&engine, data.handle())),
@@ -154,6 +144,7 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
             ops: ops_address,
         },
         ledger,
+        store,
         settings,
         readiness,
         stop,
@@ -168,7 +159,7 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
 /// The claim engine: what decides claims in hot state and waits for the ledger.
 fn start_engine(
     settings: &Settings,
-    ledger: &Arc<SqliteLedger>,
+    ledger: &Arc<dyn Ledger>,
     hotstate: &Arc<RedisHotState>,
     marks: Arc<MarkBoard>,
     keeper: &KeeperHandle,
@@ -177,7 +168,7 @@ fn start_engine(
     let parts = EngineParts {
         store: Arc::clone(hotstate),
         marks,
-        reader: Arc::new(LedgerReader(Arc::clone(ledger) as Arc<dyn Ledger>)),
+        reader: Arc::new(LedgerReader(Arc::clone(ledger))),
         keeper: Arc::new(keeper.clone()),
         keys: keys.clone(),
         lanes: ledger.identity().lanes,
@@ -190,15 +181,18 @@ fn start_engine(
 fn start_checkout(
     data: &Runtime,
     settings: &Settings,
-    ledger: &Arc<SqliteLedger>,
+    ledger: &Arc<dyn Ledger>,
     keys: &HashKeys,
     clock: SystemClock,
 ) -> Checkout {
-    let ledger = Arc::clone(ledger) as Arc<dyn Ledger>;
     let reminding = settings.reminders.settings();
-    let worker = reminders::Reminders::new(Arc::clone(&ledger), keys.clone(), reminding);
+    let worker = reminders::Reminders::new(Arc::clone(ledger), keys.clone(), reminding);
     data.spawn(reminders::run(worker, Arc::new(clock)));
-    let checkout = Checkout::new(ledger, keys.clone(), settings.checkout.settings());
+    let checkout = Checkout::new(
+        Arc::clone(ledger),
+        keys.clone(),
+        settings.checkout.settings(),
+    );
     data.spawn(hold_sweeper::run(
         checkout.clone(),
         Arc::new(clock),
@@ -251,7 +245,7 @@ impl Running {
         {
             std::thread::park_timeout(std::time::Duration::from_millis(10));
         }
-        self.data.block_on(self.ledger.close());
+        self.data.block_on(self.store.close());
         self.data
             .shutdown_timeout(std::time::Duration::from_secs(1));
         tracing::info!("stopped");
@@ -261,7 +255,7 @@ impl Running {
 
 fn connect_hotstate(
     settings: &Settings,
-    ledger: &SqliteLedger,
+    ledger: &Arc<dyn Ledger>,
 ) -> anyhow::Result<Arc<RedisHotState>> {
     let (connect_timeout, response_timeout) = settings.redis_timeouts();
     let engine = settings.engine();
@@ -373,12 +367,12 @@ fn serve_ops(
 fn watch_readiness(
     readiness: &Arc<Readiness>,
     settings: &Settings,
-    ledger: &Arc<SqliteLedger>,
+    store: &LedgerStore,
     hotstate: &Arc<RedisHotState>,
     keepers: &KeeperHandle,
 ) {
     crate::hotstate_watch::watch(readiness, hotstate);
-    let written = Arc::clone(ledger);
+    let written = store.clone();
     readiness.add(move || {
         written
             .unwritable()

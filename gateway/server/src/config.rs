@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 pub(crate) use load::Layer;
 pub(crate) use load::load;
-pub(crate) use section::{Log as LogSettings, LogFormat, Settings};
+pub(crate) use section::{Backend, Log as LogSettings, LogFormat, Settings};
 
 /// `config/default.toml`, embedded: the schema of all keys and their defaults.
 pub(crate) const DEFAULT: &str = include_str!("../../../config/default.toml");

@@ -9,6 +9,7 @@ mod command;
 mod config;
 mod data_dir;
 mod hotstate_watch;
+mod ledger_store;
 mod ops;
 mod readiness;
 mod redis_child;

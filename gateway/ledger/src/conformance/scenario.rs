@@ -13,7 +13,10 @@ use crate::leases::{LeaseOpened, LeaseStep, TargetSettled};
 mod cause;
 mod notification;
 mod redemption;
+mod shard;
 mod word;
+
+pub use shard::run_sharded;
 
 const COUPON: CouponId = CouponId(7);
 
@@ -21,14 +24,14 @@ const COUPON: CouponId = CouponId(7);
 ///
 /// # Panics
 /// Where the ledger does something else than the protocol asks for.
-pub async fn run_all<L: Ledger>(fresh: impl Fn() -> L) {
-    a_late_keeper_changes_nothing(&fresh()).await;
-    a_row_that_is_there_is_done(&fresh()).await;
-    a_taken_ticket_conflicts_and_blocks_nobody(&fresh()).await;
-    a_deposed_append_writes_nothing_at_all(&fresh()).await;
-    units_come_back_under_new_numbers(&fresh()).await;
-    a_total_is_lowered_by_its_target(&fresh()).await;
-    a_halted_lane_waits_for_the_operator(&fresh()).await;
+pub async fn run_all<L: Ledger>(fresh: impl AsyncFn() -> L) {
+    a_late_keeper_changes_nothing(&fresh().await).await;
+    a_row_that_is_there_is_done(&fresh().await).await;
+    a_taken_ticket_conflicts_and_blocks_nobody(&fresh().await).await;
+    a_deposed_append_writes_nothing_at_all(&fresh().await).await;
+    units_come_back_under_new_numbers(&fresh().await).await;
+    a_total_is_lowered_by_its_target(&fresh().await).await;
+    a_halted_lane_waits_for_the_operator(&fresh().await).await;
     redemption::run_all(&fresh).await;
     word::run_all(&fresh).await;
     cause::run_all(&fresh).await;

@@ -4,7 +4,7 @@ use sluice_domain::coupon::Coupon;
 use sluice_domain::id::CouponId;
 
 use crate::LedgerError;
-use crate::coupons::CouponSort;
+use crate::coupons::{CouponPage, CouponQuery, CouponSort};
 
 /// Most coupons on a page.
 pub const PAGE_COUPONS_MAX: usize = 200;
@@ -49,6 +49,51 @@ pub(crate) fn name_key(coupon: &Coupon) -> String {
 pub(crate) fn ends_key(coupon: &Coupon) -> i64 {
     let ends_at = coupon.spec.window.ends_at;
     ends_at.map_or(i64::MAX, sluice_domain::time::Timestamp::as_millis)
+}
+
+/// A page of a list, from all coupons that there are.
+pub(crate) fn list<'a>(
+    all: impl Iterator<Item = &'a Coupon>,
+    query: &CouponQuery,
+) -> Result<CouponPage, LedgerError> {
+    let sort = query.sort;
+    let after = query
+        .cursor
+        .as_deref()
+        .map(|text| Cursor::parse(sort, text));
+    let after = after.transpose()?;
+    let needle = query.search.as_deref().unwrap_or("").to_lowercase();
+    let limit = query.limit.clamp(1, PAGE_COUPONS_MAX);
+    let of_status = |held: &&Coupon| {
+        query
+            .status
+            .is_none_or(|wanted| held.status(query.now) == wanted)
+    };
+    let rest = |held: &&Coupon| {
+        let cursor = after.as_ref();
+        cursor.is_none_or(|cursor| cursor.precedes(sort, held))
+    };
+    let mut found: Vec<&Coupon> = all
+        .filter(of_status)
+        .filter(|held| search_text(held).contains(&needle))
+        .filter(rest)
+        .collect();
+    found.sort_by(|left, right| {
+        let keys = SortKey::of(sort, left).cmp(&SortKey::of(sort, right));
+        let keys = if sort.descends() {
+            keys.reverse()
+        } else {
+            keys
+        };
+        keys.then(left.id.cmp(&right.id))
+    });
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let last = found.last().filter(|_last| more);
+    Ok(CouponPage {
+        next_cursor: last.map(|last| Cursor::after(sort, last).format(sort)),
+        items: found.into_iter().cloned().collect(),
+    })
 }
 
 // === impl SortKey ===

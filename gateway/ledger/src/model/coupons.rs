@@ -10,7 +10,7 @@ use crate::audit_log::AuditEntry;
 use crate::coupons::change::{
     check_revision, check_version, version_row, with_kept_total, word_in_use,
 };
-use crate::coupons::listing::{Cursor, PAGE_COUPONS_MAX, SortKey, search_text};
+use crate::coupons::listing::list;
 use crate::coupons::{CouponPage, CouponQuery, CouponWrite, Coupons, Operation, VersionRow};
 
 impl State {
@@ -103,46 +103,7 @@ impl Coupons for ModelLedger {
     }
 
     async fn list_coupons(&self, query: &CouponQuery) -> Result<CouponPage, LedgerError> {
-        let sort = query.sort;
-        let after = query
-            .cursor
-            .as_deref()
-            .map(|text| Cursor::parse(sort, text));
-        let after = after.transpose()?;
-        let needle = query.search.as_deref().unwrap_or("").to_lowercase();
-        let limit = query.limit.clamp(1, PAGE_COUPONS_MAX);
-        self.call(|state| {
-            let all = state.coupons.values().map(|record| &record.coupon);
-            let mut found: Vec<&Coupon> = all
-                .filter(|held| {
-                    query
-                        .status
-                        .is_none_or(|wanted| held.status(query.now) == wanted)
-                })
-                .filter(|held| search_text(held).contains(&needle))
-                .filter(|held| {
-                    after
-                        .as_ref()
-                        .is_none_or(|cursor| cursor.precedes(sort, held))
-                })
-                .collect();
-            found.sort_by(|left, right| {
-                let keys = SortKey::of(sort, left).cmp(&SortKey::of(sort, right));
-                let keys = if sort.descends() {
-                    keys.reverse()
-                } else {
-                    keys
-                };
-                keys.then(left.id.cmp(&right.id))
-            });
-            let more = found.len() > limit;
-            found.truncate(limit);
-            let last = found.last().filter(|_last| more);
-            Ok(CouponPage {
-                next_cursor: last.map(|last| Cursor::after(sort, last).format(sort)),
-                items: found.into_iter().cloned().collect(),
-            })
-        })
+        self.call(|state| list(state.coupons.values().map(|record| &record.coupon), query))
     }
 
     async fn versions(&self, id: CouponId) -> Result<Vec<VersionRow>, LedgerError> {

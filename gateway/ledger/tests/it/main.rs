@@ -8,6 +8,7 @@
 mod child;
 mod conformance;
 mod cost;
+mod cql;
 mod fault;
 mod file;
 mod migration;

@@ -23,7 +23,7 @@ pub(crate) const COUPON: CouponId = CouponId(7);
 /// A runtime for one test.
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .unwrap()
 }

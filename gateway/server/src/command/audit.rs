@@ -13,13 +13,12 @@ use sluice_domain::id::CouponId;
 use sluice_domain::invariant::{CheckStatus, Verdict};
 use sluice_hotstate::LaneStore;
 use sluice_hotstate::redis::{RedisHotState, RedisSettings};
-use sluice_ledger::Ledger;
-use sluice_ledger::sqlite::SqliteLedger;
 
 use crate::admin_client::read_ready;
 use crate::cli::AuditArgs;
 use crate::config::Settings;
 use crate::data_dir::DataDir;
+use crate::ledger_store::LedgerStore;
 use crate::redis_child::{Purpose, RedisChild};
 
 /// Exit codes, as documented in the help.
@@ -64,12 +63,9 @@ fn report(arguments: &AuditArgs) -> anyhow::Result<AuditReport> {
         .transpose()?;
     let settings = super::located(&arguments.locate)?;
     let folder = DataDir::existing(&settings.data_dir)?;
-    let path = settings.ledger_path(&folder);
-    let ledger: Arc<dyn Ledger> = Arc::new(
-        SqliteLedger::open_read_only(&path)
-            .with_context(|| format!("the ledger {}", path.display()))?,
-    );
     let runtime = super::small_runtime()?;
+    let store = runtime.block_on(LedgerStore::open_beside(&settings, &folder))?;
+    let ledger = store.ledger();
     let _inside = runtime.enter();
     // Lives as long as the audit reads from it.
     let copy = tempfile::tempdir()?;

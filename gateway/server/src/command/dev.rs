@@ -77,7 +77,7 @@ fn admin_key(folder: &DataDir, running: &crate::boot::Running) -> anyhow::Result
         return Ok(key.trim().to_owned());
     }
     let made = super::small_runtime()?.block_on(sluice_control::bootstrap_admin_key(
-        running.ledger.as_ref(),
+        &*running.ledger,
         SystemClock::start().wall(),
     ))?;
     let key = made.reveal();

@@ -11,11 +11,10 @@ use sluice_domain::id::{ClaimId, OrderId, RedemptionId};
 use sluice_domain::money;
 use sluice_domain::pricing::Quote;
 use sluice_domain::redemption::Redemption;
-use sluice_ledger::lanes::Lanes as _;
-use sluice_ledger::sqlite::SqliteLedger;
 
 use crate::cli::ExplainArgs;
 use crate::data_dir::DataDir;
+use crate::ledger_store::LedgerStore;
 
 /// Exit codes, as documented in the help.
 const EXIT_DIFFERS: u8 = 1;
@@ -51,9 +50,9 @@ pub(crate) fn run(arguments: &ExplainArgs) -> anyhow::Result<ExitCode> {
 fn read(arguments: &ExplainArgs) -> anyhow::Result<Option<Explanation>> {
     let settings = super::located(&arguments.locate)?;
     let folder = DataDir::existing(&settings.data_dir)?;
-    let path = settings.ledger_path(&folder);
-    let ledger = SqliteLedger::open_read_only(&path)
-        .with_context(|| format!("the ledger {}", path.display()))?;
+    let runtime = super::small_runtime()?;
+    let store = runtime.block_on(LedgerStore::open_beside(&settings, &folder))?;
+    let ledger = store.ledger();
     let redemption: RedemptionId = match (&arguments.redemption, &arguments.order) {
         (Some(id), _none) => id
             .parse()
@@ -66,8 +65,7 @@ fn read(arguments: &ExplainArgs) -> anyhow::Result<Option<Explanation>> {
             HashKeys::derive(&ledger.identity().hash_key).redemption_id(&order)
         }
     };
-    let runtime = super::small_runtime()?;
-    Ok(runtime.block_on(explain(&ledger, redemption))?)
+    Ok(runtime.block_on(explain(&*ledger, redemption))?)
 }
 
 /// What was asked for, in words.

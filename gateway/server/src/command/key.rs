@@ -12,6 +12,7 @@ use crate::admin_client::Client;
 use crate::cli::{KeyCommand, KeyCreateArgs};
 use crate::clock::SystemClock;
 use crate::data_dir::DataDir;
+use crate::ledger_store::LedgerStore;
 
 pub(crate) fn run(command: &KeyCommand) -> anyhow::Result<ExitCode> {
     let KeyCommand::Create(arguments) = command;
@@ -30,7 +31,6 @@ pub(crate) fn run(command: &KeyCommand) -> anyhow::Result<ExitCode> {
     };
     let key = match folder.lock() {
         Ok(_lock) => {
-            let ledger = crate::boot::open_ledger(&settings, &folder)?;
             let spec = KeySpec {
                 label: arguments.label.clone(),
                 role,
@@ -39,8 +39,10 @@ pub(crate) fn run(command: &KeyCommand) -> anyhow::Result<ExitCode> {
             };
             let now = SystemClock::start().wall();
             let runtime = super::small_runtime()?;
-            let made = runtime.block_on(sluice_control::create_key(&ledger, spec, now));
-            runtime.block_on(ledger.close());
+            let store = runtime.block_on(LedgerStore::open(&settings, &folder))?;
+            let ledger = store.ledger();
+            let made = runtime.block_on(sluice_control::create_key(&*ledger, spec, now));
+            runtime.block_on(store.close());
             made?.reveal()
         }
         // A server runs on this ledger: it makes the key.

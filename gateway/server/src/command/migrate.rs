@@ -4,16 +4,14 @@ use std::process::ExitCode;
 
 use crate::cli::LocateArgs;
 use crate::data_dir::DataDir;
+use crate::ledger_store::LedgerStore;
 
 pub(crate) fn run(arguments: &LocateArgs) -> anyhow::Result<ExitCode> {
     let settings = super::located(arguments)?;
     let folder = DataDir::create(&settings.data_dir)?;
     let _lock = folder.lock()?;
-    let ledger = crate::boot::open_ledger(&settings, &folder)?;
-    super::small_runtime()?.block_on(ledger.close());
-    super::say(&format!(
-        "{} is up to date",
-        settings.ledger_path(&folder).display()
-    ));
+    let migrated = LedgerStore::migrate(&settings, &folder);
+    let name = super::small_runtime()?.block_on(migrated)?;
+    super::say(&format!("{name} is up to date"));
     Ok(ExitCode::SUCCESS)
 }

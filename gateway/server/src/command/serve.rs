@@ -11,7 +11,7 @@ use crate::config::ConfigError;
 use crate::data_dir::DataDir;
 use crate::telemetry::start_logs;
 
-/// All roles: what the SQLite ledger needs in one process.
+/// All roles: what one process runs.
 const ALL_ROLES: [Role; 3] = [Role::Data, Role::Control, Role::Workers];
 
 pub(crate) fn run(arguments: &ServeArgs) -> anyhow::Result<ExitCode> {
@@ -28,8 +28,8 @@ pub(crate) fn run(arguments: &ServeArgs) -> anyhow::Result<ExitCode> {
     }
     if ALL_ROLES.iter().any(|role| !arguments.role.contains(role)) {
         bail!(
-            "--role: the SQLite ledger serves one process, so all roles (data,control,workers) run \
-             in it; roles apart need the CQL ledger, which is not available yet"
+            "--role: all roles (data,control,workers) run in one process; roles apart are not \
+             available yet"
         );
     }
     let log = start_logs(&settings.log)?;

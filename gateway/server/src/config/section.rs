@@ -11,6 +11,7 @@ use sluice_control::ControlSettings;
 use sluice_domain::lane::LaneCount;
 use sluice_edge::identity::{IdentitySettings, TokenAlgorithm};
 use sluice_edge::settings::{CodeFailureLimit, EdgeSettings, LimitSettings, Rate};
+use sluice_ledger::cql::CqlOptions;
 use sluice_workers::settings::KeeperSettings;
 
 use crate::data_dir::DataDir;
@@ -87,9 +88,9 @@ pub(crate) struct HotState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) enum Backend {
-    /// Embedded.
+    /// Embedded: one process.
     Sqlite,
-    /// Not built yet: refused.
+    /// ScyllaDB or Apache Cassandra.
     Cql,
 }
 
@@ -97,6 +98,12 @@ pub(crate) enum Backend {
 pub(crate) struct Ledger {
     backend: Backend,
     path: PathBuf,
+    nodes: Vec<String>,
+    keyspace: String,
+    datacenter: String,
+    replication: u32,
+    lwt_timeout_ms: u64,
+    request_timeout_ms: u64,
     lanes: u16,
     pub(crate) readers: usize,
     pub(crate) queue_max: usize,
@@ -184,7 +191,7 @@ impl TryFrom<String> for Backend {
         match name.as_str() {
             "sqlite" => Ok(Self::Sqlite),
             "cql" => Ok(Self::Cql),
-            _other => Err("\"sqlite\" is accepted"),
+            _other => Err("\"sqlite\" or \"cql\" is accepted"),
         }
     }
 }
@@ -274,7 +281,7 @@ impl Settings {
             lease_floor: self.keeper.lease_floor,
             lease_floor_max: self.keeper.lease_floor_max,
             stop_ms_max: self.keeper.stop_ms_max,
-            exclusive: true,
+            exclusive: self.ledger.backend == Backend::Sqlite,
             ..KeeperSettings::default()
         }
     }
@@ -337,6 +344,24 @@ impl Settings {
     pub(crate) fn lanes(&self) -> anyhow::Result<LaneCount> {
         LaneCount::new(self.ledger.lanes)
             .map_err(|count| anyhow::anyhow!("{count} lanes are not possible"))
+    }
+
+    /// Which engine keeps the ledger.
+    pub(crate) const fn ledger_backend(&self) -> Backend {
+        self.ledger.backend
+    }
+
+    /// How to reach a ledger on CQL.
+    pub(crate) fn cql_options(&self) -> anyhow::Result<CqlOptions> {
+        let ledger = &self.ledger;
+        let datacenter = Some(ledger.datacenter.clone()).filter(|name| !name.is_empty());
+        Ok(CqlOptions {
+            datacenter,
+            replication: ledger.replication,
+            lwt_timeout: Duration::from_millis(ledger.lwt_timeout_ms),
+            request_timeout: Duration::from_millis(ledger.request_timeout_ms),
+            ..CqlOptions::new(ledger.nodes.clone(), &ledger.keyspace, self.lanes()?)
+        })
     }
 
     /// The SQLite file.

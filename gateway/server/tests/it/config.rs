@@ -3,7 +3,7 @@
 use crate::process::{Place, QUICK, run, sluice, text};
 
 /// A bad file, the line that must be named, and words that must be there.
-const BAD: [(&str, usize, &[&str]); 78] = [
+const BAD: [(&str, usize, &[&str]); 80] = [
     // Typing errors in names.
     (
         "dataa_dir = \"x\"",
@@ -312,12 +312,22 @@ const BAD: [(&str, usize, &[&str]); 78] = [
         3,
         &["`hotstate.redis_urls`", "unix socket"],
     ),
-    // Not built yet, and no TOML at all.
     (
         "[ledger]\nbackend = \"cql\"",
         2,
-        &["`ledger.backend`", "not available yet"],
+        &["`ledger.backend`", "`ledger.nodes`", "host:port"],
     ),
+    (
+        "[ledger]\nkeyspace = \"a-b\"",
+        2,
+        &["`ledger.keyspace`", "underscores"],
+    ),
+    (
+        "[ledger]\nreplication = 0",
+        2,
+        &["`ledger.replication`", "1 to 9"],
+    ),
+    // No TOML at all.
     ("[data]\nlisten = ", 2, &["not valid TOML"]),
 ];
 

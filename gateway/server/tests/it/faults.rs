@@ -159,7 +159,7 @@ fn refused_for_now(said: &Reply) -> String {
 
 /// Asserts that so many claims are in the ledger, and that an audit finds every unit.
 #[track_caller]
-fn holds_exactly(place: &Place, server: &Running, coupon: &str, claims: u64) {
+pub(crate) fn holds_exactly(place: &Place, server: &Running, coupon: &str, claims: u64) {
     let path = format!("/admin/v1/coupons/{coupon}");
     wait_for("the claims to be in the ledger", 20, || {
         let counts = server.admin("GET", &path, &serde_json::Value::Null).json();

@@ -8,6 +8,7 @@
 mod canary;
 mod checkout;
 mod config;
+mod cql;
 mod defaults;
 mod dev;
 mod disk;

@@ -31,7 +31,7 @@ lease_floor = 64
 "#;
 
 /// Waits that a busy machine does not use up: for tests about answers, not about time.
-const PATIENT: &str = r#"
+pub(crate) const PATIENT: &str = r#"
 [claim]
 decide_within_ms = 3000
 durable_within_ms = 5000

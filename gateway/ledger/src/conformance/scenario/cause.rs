@@ -11,11 +11,11 @@ use crate::{Ledger, LedgerError};
 use CauseState::{Flagged, Granted, Intended as Intent, Refused, Revoked};
 
 /// Runs all of them.
-pub(super) async fn run_all<L: Ledger>(fresh: &impl Fn() -> L) {
-    an_intent_stands_before_the_grant(&fresh()).await;
-    a_cancelled_order_takes_no_more(&fresh()).await;
-    what_cannot_be_is_refused(&fresh()).await;
-    an_order_has_so_many(&fresh()).await;
+pub(super) async fn run_all<L: Ledger>(fresh: &impl AsyncFn() -> L) {
+    an_intent_stands_before_the_grant(&fresh().await).await;
+    a_cancelled_order_takes_no_more(&fresh().await).await;
+    what_cannot_be_is_refused(&fresh().await).await;
+    an_order_has_so_many(&fresh().await).await;
 }
 
 fn order(name: &str) -> OrderId {

@@ -10,11 +10,11 @@ use crate::conformance::sample;
 use crate::notifications::{NotificationsPage, PAGE_NOTIFICATIONS_MAX, ReminderKey};
 
 /// Runs all of them.
-pub(super) async fn run_all<L: Ledger>(fresh: &impl Fn() -> L) {
-    a_reminder_is_written_once(&fresh()).await;
-    messages_come_in_pages(&fresh()).await;
-    a_message_is_read_by_its_owner(&fresh()).await;
-    old_messages_are_removed(&fresh()).await;
+pub(super) async fn run_all<L: Ledger>(fresh: &impl AsyncFn() -> L) {
+    a_reminder_is_written_once(&fresh().await).await;
+    messages_come_in_pages(&fresh().await).await;
+    a_message_is_read_by_its_owner(&fresh().await).await;
+    old_messages_are_removed(&fresh().await).await;
 }
 
 const KEY: ReminderKey = ReminderKey {

@@ -17,19 +17,19 @@ use crate::redemptions::{RedemptionsPage, TransitionOutcome};
 use RedemptionStatus::{Cancelled, Confirmed, Expired, Held, PartiallyRefunded, Refunded};
 
 /// Runs all of them, each on a new ledger of one lane.
-pub(super) async fn run_all<L: Ledger>(fresh: &impl Fn() -> L) {
-    a_use_is_held_spent_and_given_back(&fresh()).await;
-    a_repeated_operation_gets_its_result(&fresh()).await;
-    a_late_transition_is_told_the_winner(&fresh()).await;
-    a_claim_has_so_many_uses(&fresh()).await;
-    only_an_owner_uses_a_claim(&fresh()).await;
-    a_claim_in_use_is_not_taken_back(&fresh()).await;
-    a_user_has_so_many_uses_in_a_period(&fresh()).await;
-    a_budget_is_never_exceeded(&fresh()).await;
-    a_held_order_is_held_anew(&fresh()).await;
-    holds_that_are_over_are_found(&fresh()).await;
-    a_transition_that_cannot_be_is_refused(&fresh()).await;
-    frozen_terms_are_found(&fresh()).await;
+pub(super) async fn run_all<L: Ledger>(fresh: &impl AsyncFn() -> L) {
+    a_use_is_held_spent_and_given_back(&fresh().await).await;
+    a_repeated_operation_gets_its_result(&fresh().await).await;
+    a_late_transition_is_told_the_winner(&fresh().await).await;
+    a_claim_has_so_many_uses(&fresh().await).await;
+    only_an_owner_uses_a_claim(&fresh().await).await;
+    a_claim_in_use_is_not_taken_back(&fresh().await).await;
+    a_user_has_so_many_uses_in_a_period(&fresh().await).await;
+    a_budget_is_never_exceeded(&fresh().await).await;
+    a_held_order_is_held_anew(&fresh().await).await;
+    holds_that_are_over_are_found(&fresh().await).await;
+    a_transition_that_cannot_be_is_refused(&fresh().await).await;
+    frozen_terms_are_found(&fresh().await).await;
 }
 
 /// Claims 0 to 5 of the coupon: 0 to 3 of user 0, the others of user 1.

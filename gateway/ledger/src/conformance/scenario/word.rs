@@ -9,9 +9,9 @@ use crate::conformance::sample;
 use crate::coupons::CouponWrite;
 
 /// Runs all of them.
-pub(super) async fn run_all<L: Ledger>(fresh: &impl Fn() -> L) {
-    a_word_has_one_coupon(&fresh()).await;
-    a_draft_keeps_its_word_to_itself(&fresh()).await;
+pub(super) async fn run_all<L: Ledger>(fresh: &impl AsyncFn() -> L) {
+    a_word_has_one_coupon(&fresh().await).await;
+    a_draft_keeps_its_word_to_itself(&fresh().await).await;
 }
 
 fn coupon(id: u32, word: &str) -> Coupon {

@@ -121,12 +121,7 @@ impl Settings {
     }
 
     fn validate_stores(&self) -> Result<(), Refused> {
-        if self.ledger.backend == Backend::Cql {
-            return Err(refused(
-                "ledger.backend",
-                "is \"cql\", which is not available yet; use \"sqlite\"",
-            ));
-        }
+        self.validate_cql()?;
         let urls = &self.hotstate.redis_urls;
         if urls.len() > 1 && !self.hotstate.cluster {
             return Err(refused(
@@ -147,6 +142,42 @@ impl Settings {
         if !self.limits.redis_url.is_empty() {
             is_redis_url(&self.limits.redis_url)
                 .map_err(|why| refused("limits.redis_url", &why))?;
+        }
+        Ok(())
+    }
+
+    fn validate_cql(&self) -> Result<(), Refused> {
+        let ledger = &self.ledger;
+        if ledger.backend == Backend::Cql && ledger.nodes.is_empty() {
+            let message = "is \"cql\", and `ledger.nodes` names no node of it (\"host:port\")";
+            return Err(refused("ledger.backend", message));
+        }
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let name = &ledger.keyspace;
+        if name.is_empty() || name.len() > 48 || !name.bytes().all(fits) {
+            let message = "is no name for a keyspace: letters, digits and underscores, at most 48";
+            return Err(refused("ledger.keyspace", message));
+        }
+        let datacenter = &ledger.datacenter;
+        if !datacenter
+            .bytes()
+            .all(|byte| fits(byte) || b"-.".contains(&byte))
+        {
+            let message = "is no name for a datacenter: letters, digits, and _ - .";
+            return Err(refused("ledger.datacenter", message));
+        }
+        if !(1..=9).contains(&ledger.replication) {
+            let message = format!("is {}; 1 to 9 is accepted", ledger.replication);
+            return Err(refused("ledger.replication", &message));
+        }
+        for (key, value) in [
+            ("ledger.lwt_timeout_ms", ledger.lwt_timeout_ms),
+            ("ledger.request_timeout_ms", ledger.request_timeout_ms),
+        ] {
+            if !(10..=60_000).contains(&value) {
+                let message = format!("is {value}; 10 to 60000 is accepted");
+                return Err(refused(key, &message));
+            }
         }
         Ok(())
     }
