@@ -43,6 +43,7 @@ fmt: ## Format the code
 	@cargo fmt --all
 
 faults: bootstrap bootstrap-cassandra ## The long storm: 200 rounds of killing real processes (SLUICE_STORM_ROUNDS=n for others)
+	@SLUICE_ALL_FAULTS=1 cargo test --locked --package sluice-ledger --all-features --test it -- cql::fault
 	@SLUICE_STORM_ROUNDS=$${SLUICE_STORM_ROUNDS:-200} cargo test --locked --package sluice-sim --test it -- --nocapture --test-threads=1 storm
 
 sim: bootstrap ## The deterministic simulator: SEEDS=n seeds from FIRST=n; a failing one is told as a story

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sluice_claim::outcome::{AttemptOutcome, ClaimOutcome};
-use sluice_domain::claim::Durability;
+use sluice_domain::claim::{ClaimRow, Durability};
 use sluice_domain::id::{ClaimId, Epoch};
 use sluice_domain::reason::ReasonCode;
 use tokio::time::Instant;
@@ -110,7 +110,7 @@ async fn an_epoch_that_ends_first_gives_a_grant_only_with_its_row() {
         let (outcome, took) = claim_while(&bench, 1, || bench.mark(Some(Epoch(4)), 900, &[])).await;
         assert!(took < BUDGET);
         match outcome {
-            ClaimOutcome::Granted(_) => assert!(stored),
+            ClaimOutcome::Granted(_) | ClaimOutcome::Replayed(_) => assert!(stored),
             ClaimOutcome::Pending(claim) => assert!(!stored && !broken && claim == id(1)),
             other => {
                 assert!(broken);
@@ -118,6 +118,26 @@ async fn an_epoch_that_ends_first_gives_a_grant_only_with_its_row() {
             }
         }
     }
+}
+
+/// The epoch's server was left behind, and the claim was granted again in a later one.
+#[tokio::test(start_paused = true)]
+async fn a_row_of_another_grant_of_the_claim_is_the_answer() {
+    let bench = Bench::new(published(Durability::Ledger));
+    bench.mark(Some(EPOCH), 0, &[]);
+    let kept = ClaimRow {
+        granted_at: row(user(1), id(1)).granted_at.plus_millis(-700),
+        ..row(user(1), id(1))
+    };
+    let granted_at = kept.granted_at;
+    bench.rows(|rows| {
+        rows.rows.insert(id(1), kept);
+    });
+    let (outcome, _took) = claim_while(&bench, 1, || bench.mark(Some(Epoch(4)), 900, &[])).await;
+    let ClaimOutcome::Replayed(view) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(view.granted_at, granted_at);
 }
 
 #[tokio::test(start_paused = true)]

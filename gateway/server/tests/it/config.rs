@@ -369,7 +369,7 @@ fn the_environment_is_checked_like_a_file() {
             "5",
             "environment variable SLUICE__KEEPER__GRACE_MS",
         ),
-        ("SLUICE__LEDGER__BACKEND", "cql", "not available yet"),
+        ("SLUICE__LEDGER__BACKEND", "cql", "ledger.nodes"),
     ] {
         let said = sluice(&["check-config", path.to_str().unwrap()])
             .env(name, value)

@@ -100,13 +100,11 @@ impl Process {
             Arc::new(MarkBoard::new(lanes)),
             Arc::new(MarkBoard::new(lanes)),
         );
-        let parts = KeeperParts {
-            ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
-            store: Arc::clone(&hot) as _,
-            board: Arc::clone(&told),
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-        };
-        let keepers = Keepers::spawn(&parts, keeper_settings(), &format!("process {number}"))?;
+        let keepers = Keepers::spawn(
+            &keeper_parts(&ledger, &hot, &told, &clock),
+            keeper_settings(),
+            &format!("process {number}"),
+        )?;
         let all = || AllKeepers(Arc::downgrade(world));
         let engine = Engine::new(
             EngineParts {
@@ -209,6 +207,20 @@ impl Process {
 
     pub(super) fn mark(&self, lane: LaneId) -> Option<LaneMark> {
         Some(self.heard.subscribe(lane)?.borrow().clone())
+    }
+}
+
+fn keeper_parts(
+    ledger: &Arc<LedgerPort>,
+    hot: &Arc<HotPort>,
+    told: &Arc<MarkBoard>,
+    clock: &Arc<ProcessClock>,
+) -> KeeperParts {
+    KeeperParts {
+        ledger: Arc::clone(ledger) as Arc<dyn Ledger>,
+        store: Arc::clone(hot) as _,
+        board: Arc::clone(told),
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
     }
 }
 

@@ -84,7 +84,7 @@ fn run_seeds(first: u64, seeds: u64) -> Totals {
             totals.steps += report.steps;
             totals.lasted_ms += report.lasted_ms;
             let done = seed + 1 - first;
-            if done % PROGRESS == 0 {
+            if done.is_multiple_of(PROGRESS) {
                 let rate = done as f64 / began.elapsed().as_secs_f64();
                 println!("{done} seeds, {rate:.0} a second");
             }
