@@ -97,9 +97,8 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
     let store = data.block_on(LedgerStore::open(&settings, &folder))?;
     let ledger = store.ledger();
     let hotstate = connect_hotstate(&settings, &ledger)?;
-    let lanes = ledger.identity().lanes;
     let keys = HashKeys::derive(&ledger.identity().hash_key);
-    let marks = Arc::new(MarkBoard::new(lanes));
+    let marks = Arc::new(MarkBoard::new(ledger.identity().lanes));
     let keepers = Keepers::spawn(
         &KeeperParts {
             ledger: Arc::clone(&ledger),

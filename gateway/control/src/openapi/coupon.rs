@@ -35,7 +35,7 @@ pub(crate) struct CouponInput {
     #[schema(required = false)]
     durability: Durability,
     /// Shards of its stock, for giant sales: at most as many as there are lanes, fixed once
-    /// published, not together with per_device, per_ip or the distribution "code".
+    /// published, not together with `per_device`, `per_ip` or the distribution "code".
     #[schema(required = false, minimum = 1, maximum = 64)]
     shards: u16,
     template: Option<String>,

@@ -179,7 +179,8 @@ async fn unknown_closed_and_foreign_codes_are_the_same_body() {
     let claim: fn(&str) -> String = body_of;
     let quote = |code: &str| with(quote_of(&[]), code);
     let hold = |code: &str| with(hold_of("o-1", &[]), code);
-    let routes: [(&str, &dyn Fn(&str) -> String, bool); 3] = [
+    type Body<'a> = &'a dyn Fn(&str) -> String;
+    let routes: [(&str, Body<'_>, bool); 3] = [
         ("POST /v1/claims", &claim, false),
         ("POST /v1/quotes", &quote, true),
         ("POST /v1/redemptions", &hold, true),

@@ -2,6 +2,8 @@
 //! messages as pending until each is a row of its own; whoever comes next finishes what is pending.
 //! So the cursor says once for ever which messages there are to be.
 
+use std::collections::HashSet;
+
 use futures_util::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use sluice_domain::id::{ClaimId, NotificationId, Ticket, UserId, Version};
@@ -246,7 +248,10 @@ impl Notifications for CqlLedger {
         notifications: &[Notification],
     ) -> Result<u64, LedgerError> {
         check_count(notifications)?;
-        let messages: Vec<Stored> = notifications.iter().map(Stored::from).collect();
+        // Of two with one id in one step the first is it, whichever would be delivered first.
+        let mut ids = HashSet::new();
+        let firsts = notifications.iter().filter(|one| ids.insert(one.id.0));
+        let messages: Vec<Stored> = firsts.map(Stored::from).collect();
         let (coupon, version, lead) = (key.coupon, key.version.0, key.lead_ms);
         for round in 0..ROUNDS {
             let cursor = self.read_cursor(key).await?;

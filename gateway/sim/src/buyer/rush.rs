@@ -1,4 +1,5 @@
 //! A rush for the last money of a coupon: everybody holds in the same instant, and pays at once.
+//!
 //! Only a check in the same transaction as the hold keeps the budget then: each quote before it saw
 //! money left.
 

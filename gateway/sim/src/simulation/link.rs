@@ -339,15 +339,12 @@ impl Link {
                     ],
                     what,
                 );
-                // What a script wrote before it broke off, the second call does not say.
-                let torn = format!("{:?}", step(" (answer lost)")).starts_with("Err(Unknown");
-                let unknown = silence.unknown;
+                drop(step(" (answer lost)"));
                 let second = send(millis, move || step(" (again)"));
+                let unknown = silence.unknown;
                 let answer = self.wait_for(side, second, silence).await;
-                if torn {
-                    return Err(unknown());
-                }
-                answer
+                // "Nothing happened" of the second says nothing of the first.
+                answer.map_err(|_of_second| unknown())
             }
             Fate::Deadly(before) => self.end_at(what, before, step).await,
         }
