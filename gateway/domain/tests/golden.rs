@@ -120,16 +120,14 @@ fn redemptions_of_format_1() {
     // Years later: the same to the last cent, from what was frozen.
     #[derive(serde::Deserialize)]
     struct Frozen {
-        coupon: CouponIdNumber,
+        coupon: u32,
         version: Version,
         terms: Terms,
     }
-    #[derive(serde::Deserialize)]
-    struct CouponIdNumber(u32);
     let frozen: Vec<Frozen> = serde_json::from_str(REDEMPTION_1_TERMS).unwrap();
     let terms: HashMap<TermsKey, Arc<Terms>> = frozen
         .into_iter()
-        .map(|one| ((CouponId(one.coupon.0), one.version), Arc::new(one.terms)))
+        .map(|one| ((CouponId(one.coupon), one.version), Arc::new(one.terms)))
         .collect();
     let replayed = pricing::replay(&redemption.record, &terms).unwrap();
     assert!(replayed.same_money(&redemption.record.quote));
