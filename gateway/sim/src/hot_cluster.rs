@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluice_domain::id::LaneId;
 use sluice_hotstate::testing::RedisCluster;
@@ -13,8 +13,9 @@ use crate::redis_server::cut_aof_tail;
 const MASTERS: usize = 3;
 /// A replica that comes back copies its master's data first.
 const AWAY_MILLIS: &str = "5000";
-/// Attempts of a move that meets keys which were written meanwhile.
-const MOVE_ATTEMPTS: u32 = 5;
+/// How long a step of a move may be refused until the round counts as failed, and the rest between.
+const MOVE_WAIT: Duration = Duration::from_secs(20);
+const MOVE_REST: Duration = Duration::from_millis(100);
 
 /// Three masters with a replica each. The processes end with the thread that started them.
 #[derive(Debug)]
@@ -142,15 +143,21 @@ impl HotCluster {
         if from == to || !self.cluster.is_master(from).await.unwrap_or(false) {
             return Ok(false);
         }
-        self.cluster.begin_move(slot, from, to).await?;
-        let mut attempt = 0;
-        while let Err(error) = self.cluster.end_move(slot, from, to).await {
-            attempt += 1;
-            if attempt == MOVE_ATTEMPTS {
-                return Err(error);
-            }
-        }
+        // A node that was started a moment ago takes no keys yet, and keys may be written meanwhile.
+        patiently(async || self.cluster.begin_move(slot, from, to).await).await?;
+        patiently(async || self.cluster.end_move(slot, from, to).await).await?;
         Ok(true)
+    }
+}
+
+/// Repeats a step until it is carried out; with the last refusal when that takes too long.
+async fn patiently(step: impl AsyncFn() -> io::Result<()>) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match step().await {
+            Err(_refused) if begun.elapsed() < MOVE_WAIT => tokio::time::sleep(MOVE_REST).await,
+            told => return told,
+        }
     }
 }
 
