@@ -131,7 +131,7 @@ async fn without_limits_nobody_is_limited() {
 }
 
 #[tokio::test]
-async fn too_many_at_once_are_shed() {
+async fn f31_too_many_at_once_are_shed() {
     let mut settings = settings();
     settings.in_flight_max = 1;
     let server = Server::start(settings).await;
@@ -182,7 +182,7 @@ impl QuotaSource for Pool {
 }
 
 #[tokio::test]
-async fn gateways_share_a_quota_without_a_call_per_request() {
+async fn f32_gateways_share_a_quota_without_a_call_per_request() {
     let pool = Arc::new(Pool {
         left: AtomicUsize::new(200),
         calls: AtomicUsize::new(0),

@@ -58,7 +58,7 @@ impl Shimmed {
 }
 
 #[test]
-fn a_full_disk_acknowledges_nothing_and_heals_when_there_is_room() {
+fn f23_a_full_disk_acknowledges_nothing_and_heals_when_there_is_room() {
     let disk = Shimmed::new();
     let place = &disk.place;
     let server = disk.serve();
@@ -86,7 +86,7 @@ fn a_full_disk_acknowledges_nothing_and_heals_when_there_is_room() {
 /// A file system that the kernel made read-only under us (as it does after errors) is a disk that
 /// cannot be trusted: the process ends, and whoever starts it again is told why it does not start.
 #[test]
-fn a_disk_that_turns_read_only_ends_the_process_and_loses_nothing() {
+fn f23_a_disk_that_turns_read_only_ends_the_process_and_loses_nothing() {
     let disk = Shimmed::new();
     let place = &disk.place;
     let mut server = disk.serve();

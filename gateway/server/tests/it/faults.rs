@@ -9,7 +9,7 @@ use crate::process::{Place, Running, run, signal, text};
 use crate::redis::{RedisServer, command};
 
 #[test]
-fn redis_down_is_503_in_time_and_heals_by_itself() {
+fn f02_redis_down_is_503_in_time_and_heals_by_itself() {
     let place = Place::new();
     let mut redis = RedisServer::start(&place.folder.path().join("redis"));
     let server = place.serve(&redis.url());
@@ -39,7 +39,7 @@ fn redis_down_is_503_in_time_and_heals_by_itself() {
 }
 
 #[test]
-fn an_evicting_redis_is_not_ready() {
+fn f10_an_evicting_redis_is_not_ready() {
     let place = Place::new();
     let redis = RedisServer::with(
         &place.folder.path().join("redis"),
@@ -65,7 +65,7 @@ fn an_evicting_redis_is_not_ready() {
 }
 
 #[test]
-fn a_redis_without_a_file_is_warned_of() {
+fn f10_a_redis_without_a_file_is_warned_of() {
     let place = Place::new();
     let redis = RedisServer::with(
         &place.folder.path().join("redis"),
@@ -80,7 +80,7 @@ fn a_redis_without_a_file_is_warned_of() {
 }
 
 #[test]
-fn redis_that_stands_still_is_503_in_time_and_nothing_is_lost_or_made_twice() {
+fn f11_redis_that_stands_still_is_503_in_time_and_nothing_is_lost_or_made_twice() {
     let place = Place::new();
     let redis = RedisServer::start(&place.folder.path().join("redis"));
     let server = place.serve(&redis.url());
@@ -114,7 +114,7 @@ fn redis_that_stands_still_is_503_in_time_and_nothing_is_lost_or_made_twice() {
 }
 
 #[test]
-fn redis_without_memory_refuses_before_it_writes_and_heals() {
+fn f09_redis_without_memory_refuses_before_it_writes_and_heals() {
     let place = Place::new();
     let redis = RedisServer::start(&place.folder.path().join("redis"));
     let server = place.serve(&redis.url());

@@ -272,7 +272,7 @@ async fn a_gateway_without_keepers_answers_as_soon_as_the_mark_of_another_proces
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pause_is_in_force_in_every_process_when_it_has_answered() {
+async fn f27_f28_a_pause_is_in_force_in_every_process_when_it_has_answered() {
     let ground = Ground::lay().await;
     let worker = ground.start("worker", true);
     let gateway = ground.start("gateway", false);
