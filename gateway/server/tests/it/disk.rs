@@ -9,20 +9,20 @@ use crate::process::{Place, Running, text};
 use crate::redis::RedisServer;
 
 /// The exit code of a process whose disk cannot be trusted any more (`EX_IOERR`).
-const EXIT_IO_ERROR: i32 = 74;
+pub(crate) const EXIT_IO_ERROR: i32 = 74;
 
 /// A place whose ledger the shim can reach, a Redis, and the folder that tells the shim what to do.
-struct Shimmed {
-    place: Place,
+pub(crate) struct Shimmed {
+    pub(crate) place: Place,
     // Ended with the value.
     _redis: RedisServer,
     faults: tempfile::TempDir,
     shim: PathBuf,
-    config: String,
+    pub(crate) config: String,
 }
 
 impl Shimmed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Place::new();
         let faults = tempfile::tempdir().unwrap();
         let shim = build_shim(faults.path());
@@ -43,16 +43,16 @@ impl Shimmed {
         }
     }
 
-    fn serve(&self) -> Running {
+    pub(crate) fn serve(&self) -> Running {
         self.place
             .serve_shimmed(&self.config, &self.shim, self.faults.path())
     }
 
-    fn break_it(&self, fault: &str) {
+    pub(crate) fn break_it(&self, fault: &str) {
         std::fs::write(self.faults.path().join(fault), "").unwrap();
     }
 
-    fn mend(&self, fault: &str) {
+    pub(crate) fn mend(&self, fault: &str) {
         std::fs::remove_file(self.faults.path().join(fault)).unwrap();
     }
 }
