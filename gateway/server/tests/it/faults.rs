@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::http::{Reply, wait_for};
+use crate::matrix::{Done, report};
 use crate::process::{Place, Running, run, signal, text};
 use crate::redis::{RedisServer, command};
 
@@ -28,13 +29,23 @@ fn f02_redis_down_is_503_in_time_and_heals_by_itself() {
         assert!(took < Duration::from_secs(1), "{took:?}");
     }
     server.wait_not_ready("redis does not answer");
+    let begun = Instant::now();
     redis.restart();
     server.wait_ready();
+    let recovery = begun.elapsed();
     let again = server.claim_patiently(&coupon, &token);
     assert_eq!((again.status, &again.body), (200, &first.body));
     assert_eq!(
         server.claim_patiently(&coupon, &place.token("erin")).status,
         201
+    );
+    report(
+        2,
+        &Done {
+            rounds: 1,
+            kills: 1,
+            recovery: Some(recovery),
+        },
     );
 }
 
@@ -101,7 +112,9 @@ fn f11_redis_that_stands_still_is_503_in_time_and_nothing_is_lost_or_made_twice(
     }
     server.wait_not_ready("redis does not answer");
     signal(redis.pid(), "CONT");
+    let begun = Instant::now();
     server.wait_ready();
+    let recovery = begun.elapsed();
     let again = server.claim_patiently(&coupon, &place.token("alice"));
     assert_eq!((again.status, &again.body), (200, &first.body));
     // A call that Redis had received before it stopped is carried out when it goes on: then the
@@ -111,6 +124,14 @@ fn f11_redis_that_stands_still_is_503_in_time_and_nothing_is_lost_or_made_twice(
         assert!(matches!(said.status, 200 | 201), "{said:?}");
     }
     holds_exactly(&place, &server, &coupon, 4);
+    report(
+        11,
+        &Done {
+            rounds: 1,
+            kills: 0,
+            recovery: Some(recovery),
+        },
+    );
 }
 
 #[test]
@@ -133,7 +154,9 @@ fn f09_redis_without_memory_refuses_before_it_writes_and_heals() {
     }
     server.wait_not_ready("redis: it is out of memory");
     limit("0");
+    let begun = Instant::now();
     server.wait_ready();
+    let recovery = begun.elapsed();
     let again = server.claim_patiently(&coupon, &place.token("alice"));
     assert_eq!((again.status, &again.body), (200, &first.body));
     for user in ["bob", "carol", "dave"] {
@@ -144,6 +167,14 @@ fn f09_redis_without_memory_refuses_before_it_writes_and_heals() {
         );
     }
     holds_exactly(&place, &server, &coupon, 4);
+    report(
+        9,
+        &Done {
+            rounds: 1,
+            kills: 0,
+            recovery: Some(recovery),
+        },
+    );
 }
 
 /// Asserts a 503 that says when to come again; what it says of the outcome.
