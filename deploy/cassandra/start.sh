@@ -33,10 +33,14 @@ for name in java.base/java.lang.module java.base/java.lang java.base/java.lang.r
     flags+=(--add-opens "$name=ALL-UNNAMED")
 done
 
+# A node that joins others gives up when they say nothing for twice this long.
+ring_delay_ms=100
+[ "$seed" = "$address" ] || ring_delay_ms=5000
+
 exec nice -n 2 java -Xms512m -Xmx512m -XX:+UseSerialGC -Djdk.attach.allowAttachSelf=true \
     -javaagent:"$lib/jamm-0.4.0.jar" "${flags[@]}" \
     -Dcassandra.config="file://$folder/cassandra.yaml" -Dcassandra.storagedir="$folder" \
     -Dcassandra-foreground=yes -Dcassandra.skip_wait_for_gossip_to_settle=0 \
-    -Dcassandra.ring_delay_ms=100 -Dcassandra.consistent.rangemovement=false \
+    -Dcassandra.ring_delay_ms=$ring_delay_ms -Dcassandra.consistent.rangemovement=false \
     -Dlogback.configurationFile="$here/logback.xml" \
     -cp "$lib/*" org.apache.cassandra.service.CassandraDaemon

@@ -5,8 +5,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::dev_redis::DevRedis;
+use crate::hot_cluster::HotCluster;
 use crate::redis_client::RedisAddress;
 use crate::redis_server::{RedisServer, free_port};
+
+/// The hot state of a round.
+#[derive(Debug)]
+pub enum HotState {
+    /// One Redis.
+    One(HotServer),
+    /// A Redis Cluster.
+    Cluster(HotCluster),
+}
 
 /// A Redis to be killed, paused, flushed and set back.
 #[derive(Debug)]

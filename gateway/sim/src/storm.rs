@@ -1,7 +1,9 @@
 //! One round of a storm, from an empty folder to a verdict.
 
 pub(crate) mod checkout;
+mod configuration;
 mod last_money;
+mod offer;
 mod setup;
 mod verdict;
 
@@ -26,7 +28,6 @@ use crate::fault::{self, Fault};
 use crate::http::Connection;
 use crate::operator::{Fate, operate, settle};
 use crate::shopper::{Passes, Wanted, shop};
-use crate::sluice_process::address;
 use crate::tally::Tally;
 
 use setup::Stage;
@@ -41,6 +42,31 @@ pub enum Mode {
     Serve,
     /// `sluice dev`, whose Redis is its child.
     Dev,
+    /// `sluice serve` on a ledger of three CQL nodes and a Redis Cluster of three masters, each with
+    /// a replica; the first coupon has shards.
+    Distributed,
+}
+
+// === impl Mode ===
+
+impl Mode {
+    /// What may be broken in it.
+    #[must_use]
+    pub const fn faults(self) -> &'static [Fault] {
+        match self {
+            Self::Serve | Self::Dev => &Fault::ONE_MACHINE,
+            Self::Distributed => &Fault::DISTRIBUTED,
+        }
+    }
+
+    /// How long anything that follows the storm may take: quarantined units come back after their
+    /// grace, which is longer where several machines have to agree.
+    const fn patience(self) -> Duration {
+        match self {
+            Self::Serve | Self::Dev => Duration::from_secs(40),
+            Self::Distributed => Duration::from_secs(180),
+        }
+    }
 }
 
 /// How a round is played.
@@ -60,8 +86,6 @@ pub struct Round {
     pub buyers: usize,
     /// Users they claim for.
     pub users: usize,
-    /// The faults to choose from.
-    pub faults: Vec<Fault>,
 }
 
 /// What a round ended in.
@@ -149,7 +173,10 @@ pub async fn play(round: &Round) -> anyhow::Result<Outcome> {
     }
     operator.await?;
     samples.await?;
-    stage.server.wait_until_ready().await?;
+    if let Some(ledger) = &mut stage.ledger {
+        ledger.restore()?;
+    }
+    stage.wait_until_ready().await?;
     let mut admin = stage.admin()?;
     let mut fates = Vec::new();
     for sale in &sales {
@@ -160,7 +187,7 @@ pub async fn play(round: &Round) -> anyhow::Result<Outcome> {
     }
     let last = last_money::rush_for_it(&stage, &passes, &tally).await?;
     fates.push((last, Fate::Live));
-    verdict::sell_out(&stage, &fates, &passes, &tally).await?;
+    verdict::sell_out(&stage, round.mode, &fates, &passes, &tally).await?;
     let (history, checkouts) = Arc::try_unwrap(tally)
         .map_err(|_shared| anyhow::anyhow!("the history is still being written"))?
         .into_history();
@@ -216,7 +243,7 @@ impl People {
         stop: &Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
         let wanted: Arc<[Wanted]> = sales.iter().map(Sale::wanted).collect();
-        let mut connection = Connection::new(address(&stage.server.ready.data)?, CLIENT_TIMEOUT);
+        let mut connection = Connection::new(stage.data(0)?, CLIENT_TIMEOUT);
         let wallets = fill_wallets(&mut connection, passes, &wanted, tally).await?;
         Ok(Self {
             wanted,
@@ -236,11 +263,14 @@ impl People {
             let whole = round.seed.wrapping_mul(1_000_003);
             whole.wrapping_add(number as u64)
         };
-        let data = address(&stage.server.ready.data)?;
+        let data = (0..stage.servers.len())
+            .map(|server| stage.data(server))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let to = |number: usize| Connection::new(data[number % data.len()], CLIENT_TIMEOUT);
         let shoppers = (0..round.shoppers).map(|number| {
             tokio::spawn(shop(
                 seed(number),
-                Connection::new(data, CLIENT_TIMEOUT),
+                to(number),
                 Arc::clone(&self.passes),
                 Arc::clone(&self.wanted),
                 Arc::clone(&self.tally),
@@ -251,7 +281,7 @@ impl People {
             tokio::spawn(buy(
                 seed(round.shoppers + number),
                 number,
-                Connection::new(data, CLIENT_TIMEOUT),
+                to(number),
                 Arc::clone(&self.passes),
                 Arc::clone(&self.wallets),
                 Arc::clone(&self.tally),
@@ -282,26 +312,16 @@ async fn inflict_faults(
     let end = Instant::now() + round.length;
     while Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(random.random_range(150..700))).await;
-        let Some(&fault) = round
-            .faults
-            .get(random.random_range(0..round.faults.len().max(1)))
-        else {
-            continue;
-        };
+        let faults = round.mode.faults();
+        let fault = faults[random.random_range(0..faults.len())];
         let begun = Instant::now();
-        let done = fault::inflict(
-            fault,
-            &mut random,
-            &mut stage.redis,
-            &mut stage.server,
-            tally,
-        );
+        let done = fault::inflict(fault, &mut random, stage.system(), tally);
         if done.await? {
             *inflicted.entry(fault).or_default() += 1;
         }
         // Half of the time the next fault comes before the lanes serve again.
         if random.random_bool(0.5) {
-            stage.server.wait_until_ready().await?;
+            stage.wait_until_ready().await?;
             slowest = slowest.max(begun.elapsed());
         }
     }

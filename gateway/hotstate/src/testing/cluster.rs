@@ -180,8 +180,15 @@ impl RedisCluster {
         found.ok_or_else(|| redis::RedisError::from(io::Error::other("nobody has the slot")))
     }
 
+    /// Which nodes there are: a node and the one that follows it (or that it follows by now) have
+    /// the same number modulo this.
+    #[must_use]
+    pub const fn pairs(&self) -> usize {
+        self.masters
+    }
+
     /// Makes a replica the master of its master's slots, without asking anybody, and waits until
-    /// the other masters know. The old one may be dead or frozen.
+    /// the nodes of other slots know. The old one may be dead or frozen.
     ///
     /// # Errors
     /// As Redis says, or when the nodes do not agree.
@@ -189,19 +196,11 @@ impl RedisCluster {
         self.nodes[replica]
             .command(&["CLUSTER", "FAILOVER", "TAKEOVER"])
             .await?;
-        until(&mut || (), async || {
-            let role = text(
-                &self.nodes[replica]
-                    .command(&["INFO", "replication"])
-                    .await?,
-            );
-            Ok(role.contains("role:master"))
-        })
-        .await?;
-        let old = (replica - self.masters) % self.masters;
-        let first = old * usize::from(SLOTS) / self.masters;
+        until(&mut || (), async || self.is_master(replica).await).await?;
+        let pair = replica % self.masters;
+        let first = pair * usize::from(SLOTS) / self.masters;
         let first = u16::try_from(first).map_err(io::Error::other)?;
-        for other in (0..self.masters).filter(|other| *other != old) {
+        for other in (0..self.nodes.len()).filter(|other| other % self.masters != pair) {
             until(&mut || (), async || {
                 let owner = self.owner(other, first).await;
                 Ok(owner.map_err(io::Error::other)? == replica)
@@ -209,6 +208,15 @@ impl RedisCluster {
             .await?;
         }
         Ok(())
+    }
+
+    /// Whether a node says that it is a master.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn is_master(&self, node: usize) -> io::Result<bool> {
+        let info = self.nodes[node].command(&["INFO", "replication"]).await?;
+        Ok(text(&info).contains("role:master"))
     }
 
     /// Gives a slot without keys to a node, everywhere at once.
@@ -222,9 +230,11 @@ impl RedisCluster {
         self.nodes[to]
             .command(&["CLUSTER", "SETSLOT", &slot, "NODE", id])
             .await?;
-        for node in &self.nodes[..self.masters] {
-            node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", id])
-                .await?;
+        for node in 0..self.nodes.len() {
+            if self.is_master(node).await? {
+                let command = ["CLUSTER", "SETSLOT", &slot, "NODE", id];
+                self.nodes[node].command(&command).await?;
+            }
         }
         Ok(())
     }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::setup::{LAST_MONEY, Stage};
+use super::offer::LAST_MONEY;
+use super::setup::Stage;
 use super::{CLIENT_TIMEOUT, Sale};
 use crate::buyer::fill_wallets_of;
 use crate::buyer::rush::rush;
 use crate::http::Connection;
 use crate::shopper::Passes;
-use crate::sluice_process::address;
 use crate::tally::Tally;
 
 /// Buyers, each with a claim of their own.
@@ -20,8 +20,8 @@ pub(super) async fn rush_for_it(
     passes: &Arc<Passes>,
     tally: &Arc<Tally>,
 ) -> anyhow::Result<Sale> {
-    let sale = stage.open_sale(&LAST_MONEY, tally).await?;
-    let data = address(&stage.server.ready.data)?;
+    let sale = stage.open_sale(&LAST_MONEY, 1, tally).await?;
+    let data = stage.data(0)?;
     let mut connection = Connection::new(data, CLIENT_TIMEOUT);
     let wanted = [sale.wanted()];
     let wallets = fill_wallets_of(BUYERS, &mut connection, passes, &wanted, tally).await?;

@@ -1,5 +1,6 @@
 //! The processes of a round, and the coupons they sell.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -8,18 +9,24 @@ use std::time::Duration;
 
 use anyhow::Context;
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sluice_domain::id::{CouponId, Epoch, KeeperNumber, LaneId};
 use sluice_domain::invariant::history::{Deed, LaneSample, OperatorCall};
-use sluice_domain::money;
-use sluice_domain::terms::{Currency, MinorUnits};
+use sluice_domain::lane::LaneCount;
+use sluice_ledger::Ledger;
+use sluice_ledger::sqlite::SqliteLedger;
 use tempfile::TempDir;
 
+use super::configuration::{configuration, distribute};
+use super::offer::{OFFERS, Offer};
 use super::{Mode, Round, Sale};
 use crate::admin::Admin;
 use crate::dev_redis::DevRedis;
-use crate::hot_server::HotServer;
-use crate::redis_server::{RedisServer, free_port};
+use crate::fault::{self, System};
+use crate::hot_cluster::HotCluster;
+use crate::hot_server::{HotServer, HotState};
+use crate::ledger_ring::LedgerRing;
+use crate::redis_server::RedisServer;
 use crate::shopper::Passes;
 use crate::sluice_process::{SluiceProcess, address};
 use crate::tally::{Tally, now};
@@ -27,59 +34,17 @@ use crate::tally::{Tally, now};
 /// How often lanes are looked at.
 const SAMPLE_PAUSE: Duration = Duration::from_millis(200);
 
-/// The times of a storm.
-const TIMES: &str = include_str!("../../../../config/storm.toml");
-
 /// Devices that all users share.
 const DEVICES: usize = 10;
 
-/// What is sold: one claim per user and durable, two per user with two uses each and durable, one per
-/// user and `hot`, few per device and address, and one whose budget is soon gone, with one use per
-/// user and day for two claims.
-const OFFERS: [Offer; 5] = [
-    Offer::new("one each", 300, 1, "ledger"),
-    Offer {
-        uses_per_claim: 2,
-        ..Offer::new("two each", 300, 2, "ledger")
-    },
-    Offer::new("one each, hot", 300, 1, "hot"),
-    Offer {
-        // 10 devices and 25 addresses: about as many as the total, often fewer.
-        per_device: Some(10),
-        per_address: Some(4),
-        ..Offer::new("few each device and address", 80, 1, "ledger")
-    },
-    Offer {
-        uses_per_user: Some(1),
-        budget: Some(1_500),
-        ..Offer::new("in budget, once a day", 150, 2, "ledger")
-    },
-];
-
-/// What is rushed for after the storm: money for seven, claims for many more.
-pub(super) const LAST_MONEY: Offer = Offer {
-    budget: Some(3_500),
-    ..Offer::new("the last money", 40, 1, "ledger")
-};
-
-/// A coupon to be published.
-pub(super) struct Offer {
-    name: &'static str,
-    total: u64,
-    per_user: u16,
-    per_device: Option<u16>,
-    per_address: Option<u16>,
-    uses_per_claim: u32,
-    uses_per_user: Option<u32>,
-    budget: Option<MinorUnits>,
-    durability: &'static str,
-}
-
 /// A running system in a folder of its own.
 pub(super) struct Stage {
-    pub(super) redis: HotServer,
-    pub(super) server: SluiceProcess,
-    pub(super) data_dir: PathBuf,
+    pub(super) redis: HotState,
+    /// Gateways; operators go to the first.
+    pub(super) servers: Vec<SluiceProcess>,
+    /// A ledger of processes of its own; else it is a file of the data folder.
+    pub(super) ledger: Option<LedgerRing>,
+    data_dir: PathBuf,
     binary: PathBuf,
     /// What tells `sluice audit` which system is meant.
     located: [String; 2],
@@ -95,24 +60,100 @@ impl Stage {
         let stage = match round.mode {
             Mode::Serve => Self::serve(round, folder).await?,
             Mode::Dev => Self::dev(round, folder)?,
+            Mode::Distributed => Self::distributed(round, folder).await?,
         };
-        stage.server.wait_until_ready().await?;
+        stage.wait_until_ready().await?;
         Ok(stage)
+    }
+
+    /// What may be broken.
+    pub(super) fn system(&mut self) -> System<'_> {
+        System {
+            redis: &mut self.redis,
+            servers: &mut self.servers,
+            ledger: self.ledger.as_mut(),
+        }
+    }
+
+    /// Waits until every gateway says that it is ready.
+    pub(super) async fn wait_until_ready(&self) -> anyhow::Result<()> {
+        for server in &self.servers {
+            server.wait_until_ready().await?;
+        }
+        Ok(())
+    }
+
+    /// Where a gateway serves shoppers.
+    pub(super) fn data(&self, server: usize) -> anyhow::Result<SocketAddr> {
+        Ok(address(&self.servers[server].ready.data)?)
+    }
+
+    /// The last that the gateways logged.
+    pub(super) fn log_tail(&self) -> String {
+        let tails: Vec<String> = self.servers.iter().map(SluiceProcess::log_tail).collect();
+        tails.join("\n")
+    }
+
+    /// Stops every gateway; whether all ended with 0 in time.
+    pub(super) async fn stop(&mut self) -> anyhow::Result<bool> {
+        let mut well = true;
+        for server in &mut self.servers {
+            well &= server.stop().await?;
+        }
+        Ok(well)
+    }
+
+    /// The ledger, once the gateways have stopped.
+    pub(super) async fn ledger(&self) -> anyhow::Result<Box<dyn Ledger>> {
+        if let Some(ring) = &self.ledger {
+            return Ok(Box::new(ring.open().await?));
+        }
+        let path = self.data_dir.join("ledger.sqlite");
+        Ok(Box::new(SqliteLedger::open_read_only(&path)?))
+    }
+
+    async fn distributed(round: &Round, folder: TempDir) -> anyhow::Result<Self> {
+        let redis = HotCluster::start(&folder.path().join("redis")).await?;
+        let lanes = LaneCount::new(fault::LANES)
+            .map_err(|lanes| anyhow::anyhow!("{lanes} is no number of lanes"))?;
+        let ledger = LedgerRing::start(&folder.path().join("ledger"), "storm", lanes)?;
+        let (config, data_dir) = (folder.path().join("storm.toml"), folder.path().join("data"));
+        let mut table = configuration(redis.urls(), &data_dir)?;
+        distribute(&mut table, &ledger)?;
+        std::fs::write(&config, table.to_string())?;
+        let config = text(&config)?;
+        run(&round.binary, &["migrate", "--config", config])?;
+        let make_key = ["key", "create", "--role", "admin", "--config", config];
+        let admin_key = run(&round.binary, &make_key)?;
+        let log = folder.path().join("sluice.log");
+        let server = SluiceProcess::start(&round.binary, &["serve", "--config", config], &log)?;
+        Ok(Self {
+            redis: HotState::Cluster(redis),
+            servers: vec![server],
+            ledger: Some(ledger),
+            data_dir,
+            binary: round.binary.clone(),
+            located: ["--config".to_owned(), config.to_owned()],
+            admin_key: admin_key.trim().to_owned(),
+            _folder: folder,
+        })
     }
 
     async fn serve(round: &Round, folder: TempDir) -> anyhow::Result<Self> {
         let redis = RedisServer::start(&folder.path().join("redis")).await?;
         let config = folder.path().join("storm.toml");
         let data_dir = folder.path().join("data");
-        std::fs::write(&config, configuration(Some(&redis), &data_dir)?)?;
+        let table = configuration(vec![redis.url()], &data_dir)?;
+        std::fs::write(&config, table.to_string())?;
         let config = text(&config)?;
         let make_key = ["key", "create", "--role", "admin", "--config", config];
         let admin_key = run(&round.binary, &make_key)?;
         let log = folder.path().join("sluice.log");
         let server = SluiceProcess::start(&round.binary, &["serve", "--config", config], &log)?;
         Ok(Self {
-            redis: HotServer::Own(redis),
-            server,
+            redis: HotState::One(HotServer::Own(redis)),
+            servers: vec![server],
+            ledger: None,
             data_dir,
             binary: round.binary.clone(),
             located: ["--config".to_owned(), config.to_owned()],
@@ -124,18 +165,23 @@ impl Stage {
     fn dev(round: &Round, folder: TempDir) -> anyhow::Result<Self> {
         let config = folder.path().join("storm.toml");
         let data_dir = folder.path().join("data");
-        std::fs::write(&config, configuration(None, &data_dir)?)?;
+        let table = configuration(Vec::new(), &data_dir)?;
+        std::fs::write(&config, table.to_string())?;
         let data = text(&data_dir)?;
         let log = folder.path().join("sluice.log");
         let start = ["dev", "--data-dir", data, "--config", text(&config)?];
         let server = SluiceProcess::start(&round.binary, &start, &log)?;
         let admin_key = server.ready.admin_key.clone();
         Ok(Self {
-            redis: HotServer::Child(DevRedis::new(&server.ready.redis_url, &data_dir)?),
+            redis: HotState::One(HotServer::Child(DevRedis::new(
+                &server.ready.redis_url,
+                &data_dir,
+            )?)),
+            ledger: None,
             binary: round.binary.clone(),
             located: ["--data-dir".to_owned(), data.to_owned()],
             admin_key: admin_key.context("`sluice dev` printed no admin key")?,
-            server,
+            servers: vec![server],
             data_dir,
             _folder: folder,
         })
@@ -144,7 +190,7 @@ impl Stage {
     /// A client of the admin API.
     pub(super) fn admin(&self) -> anyhow::Result<Admin> {
         Ok(Admin::new(
-            address(&self.server.ready.control)?,
+            address(&self.servers[0].ready.control)?,
             &self.admin_key,
         ))
     }
@@ -153,15 +199,24 @@ impl Stage {
     pub(super) async fn open_sales(&self, tally: &Tally) -> anyhow::Result<Vec<Sale>> {
         let mut sales = Vec::new();
         for offer in &OFFERS {
-            sales.push(self.open_sale(offer, tally).await?);
+            let shards = match self.redis {
+                HotState::Cluster(_) => offer.shards_in_cluster,
+                HotState::One(_) => 1,
+            };
+            sales.push(self.open_sale(offer, shards, tally).await?);
         }
         Ok(sales)
     }
 
     /// Publishes one.
-    pub(super) async fn open_sale(&self, offer: &Offer, tally: &Tally) -> anyhow::Result<Sale> {
+    pub(super) async fn open_sale(
+        &self,
+        offer: &Offer,
+        shards: u16,
+        tally: &Tally,
+    ) -> anyhow::Result<Sale> {
         let sent_at = now();
-        let coupon = self.admin()?.publish(&offer.coupon()).await?;
+        let coupon = self.admin()?.publish(&offer.coupon(shards)).await?;
         tally.operator_call(OperatorCall {
             sent_at,
             answered_at: now(),
@@ -255,75 +310,6 @@ pub(super) async fn sample_lanes(mut admin: Admin, tally: Arc<Tally>, stop: Arc<
     }
 }
 
-impl Offer {
-    const fn new(name: &'static str, total: u64, per_user: u16, durability: &'static str) -> Self {
-        Self {
-            name,
-            total,
-            per_user,
-            per_device: None,
-            per_address: None,
-            uses_per_claim: 1,
-            uses_per_user: None,
-            budget: None,
-            durability,
-        }
-    }
-
-    fn coupon(&self) -> Value {
-        let once_a_day = |count| json!({"count": count, "period": "day"});
-        let usd = Currency(*b"USD");
-        json!({
-            "name": self.name,
-            "currency": "USD",
-            "benefit": {"type": "fixed", "off": "5.00"},
-            "limits": {
-                "total": self.total,
-                "per_user": self.per_user,
-                "per_device": self.per_device,
-                "per_ip": self.per_address,
-                "uses_per_claim": self.uses_per_claim,
-                "uses_per_user": self.uses_per_user.map(once_a_day),
-                "budget": self.budget.map(|budget| money::format(budget, usd)),
-            },
-            "durability": self.durability,
-        })
-    }
-}
-
-/// `config/storm.toml` with this round's places: fixed ports, so that clients find a restarted
-/// server where it was. Without a Redis the server runs its own.
-fn configuration(redis: Option<&RedisServer>, data_dir: &Path) -> anyhow::Result<String> {
-    let mut config: toml::Table = TIMES.parse()?;
-    let mut set = |section: &str, key: &str, value: toml::Value| {
-        let table = config
-            .entry(section)
-            .or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        if let toml::Value::Table(table) = table {
-            table.insert(key.to_owned(), value);
-        }
-    };
-    for section in ["data", "control", "ops"] {
-        let listen = format!("127.0.0.1:{}", free_port()?);
-        set(section, "listen", toml::Value::String(listen));
-    }
-    let proxies = toml::Value::Array(vec![toml::Value::String("127.0.0.0/8".to_owned())]);
-    set("data", "trusted_proxies", proxies);
-    if let Some(redis) = redis {
-        let urls = toml::Value::Array(vec![toml::Value::String(redis.url())]);
-        set("hotstate", "redis_urls", urls);
-    }
-    set("ledger", "lanes", toml::Value::Integer(4));
-    // Holds that run out while the storm lasts.
-    set("checkout", "hold_s", toml::Value::Integer(1));
-    set("checkout", "sweep_ms", toml::Value::Integer(200));
-    config.insert(
-        "data_dir".to_owned(),
-        toml::Value::String(text(data_dir)?.to_owned()),
-    );
-    Ok(config.to_string())
-}
-
 fn run(binary: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new(binary).args(arguments).output()?;
     anyhow::ensure!(
@@ -335,6 +321,6 @@ fn run(binary: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-fn text(path: &Path) -> anyhow::Result<&str> {
+pub(super) fn text(path: &Path) -> anyhow::Result<&str> {
     path.to_str().context("a path that is no text")
 }

@@ -15,22 +15,18 @@ use sluice_domain::invariant::rows::{
     versions_follow_revisions,
 };
 use sluice_domain::invariant::{Check, CheckStatus};
-use sluice_ledger::sqlite::SqliteLedger;
 
 use super::checkout::{self, Bought};
 use super::setup::Stage;
-use super::{CLIENT_TIMEOUT, Sale};
+use super::{CLIENT_TIMEOUT, Mode, Sale};
 use crate::dev_redis::wait_until_gone;
-use crate::hot_server::HotServer;
+use crate::hot_server::{HotServer, HotState};
 use crate::http::Connection;
 use crate::ledger_facts;
 use crate::operator::Fate;
 use crate::shopper::{Passes, claim};
-use crate::sluice_process::address;
 use crate::tally::Tally;
 
-/// How long selling the rest may take: quarantined units come back after their grace.
-const SELL_OUT_WAIT: Duration = Duration::from_secs(40);
 /// How long the audit may take to find the system at rest.
 const AUDIT_WAIT: Duration = Duration::from_secs(20);
 /// Users in a row who are told "sold out" before a coupon counts as sold out.
@@ -47,12 +43,13 @@ pub(super) struct Judged {
 /// Sells what can still be sold, and waits until nothing of an ended coupon is quarantined any more.
 pub(super) async fn sell_out(
     stage: &Stage,
+    mode: Mode,
     fates: &[(Sale, Fate)],
     passes: &Passes,
     tally: &Tally,
 ) -> anyhow::Result<()> {
-    let mut connection = Connection::new(address(&stage.server.ready.data)?, CLIENT_TIMEOUT);
-    let deadline = Instant::now() + SELL_OUT_WAIT;
+    let mut connection = Connection::new(stage.data(0)?, CLIENT_TIMEOUT);
+    let deadline = Instant::now() + mode.patience();
     for (sale, fate) in fates {
         match fate {
             Fate::Live => sell(stage, &mut connection, *sale, passes, tally, deadline).await?,
@@ -82,7 +79,7 @@ async fn sell(
             "coupon {} was not sold out in time: {}\n{}",
             sale.coupon,
             stage.counts(sale.coupon).await?,
-            stage.server.log_tail()
+            stage.log_tail()
         );
         // Backwards through the users: the last ones are the least likely to have claimed.
         let number = passes.len() - 1 - user % passes.len();
@@ -122,7 +119,7 @@ async fn come_back(stage: &Stage, sale: Sale, deadline: Instant) -> anyhow::Resu
             Instant::now() < deadline,
             "the end of coupon {} left units in quarantine: {counts}\n{}",
             sale.coupon,
-            stage.server.log_tail()
+            stage.log_tail()
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -138,12 +135,12 @@ pub(super) async fn judge(
 ) -> anyhow::Result<Judged> {
     let audit = audit_at_rest(stage).await?;
     let child = match &stage.redis {
-        HotServer::Own(_) => None,
-        HotServer::Child(child) => child.pid().await,
+        HotState::One(HotServer::Child(child)) => child.pid().await,
+        HotState::One(HotServer::Own(_)) | HotState::Cluster(_) => None,
     };
-    let stopped_well = stage.server.stop().await?;
-    let path = stage.data_dir.join("ledger.sqlite");
-    let ledger = SqliteLedger::open_read_only(&path)?;
+    let stopped_well = stage.stop().await?;
+    let ledger = stage.ledger().await?;
+    let ledger = ledger.as_ref();
     let mut coupons = Vec::new();
     for (sale, _fate) in fates {
         // The total only bounds through the history; limits never change in a storm.
@@ -153,7 +150,7 @@ pub(super) async fn judge(
             per_device: sale.per_device,
             per_address: sale.per_address,
         };
-        coupons.push(ledger_facts::read(&ledger, sale.coupon, widest).await?);
+        coupons.push(ledger_facts::read(ledger, sale.coupon, widest).await?);
     }
     let mut checks = vec![
         acknowledged_is_durable(history, &coupons),
@@ -175,7 +172,7 @@ pub(super) async fn judge(
         });
     }
     let sales: Vec<Sale> = fates.iter().map(|(sale, _fate)| *sale).collect();
-    let (of_checkout, bought) = checkout::judge(&ledger, &sales, &coupons, checkouts).await?;
+    let (of_checkout, bought) = checkout::judge(ledger, &sales, &coupons, checkouts).await?;
     checks.extend(of_checkout);
     checks.push(audit_agrees(&audit));
     checks.push(stopped(stopped_well, child, stage, &coupons).await);
@@ -216,7 +213,7 @@ fn everybody_is_content(facts: &CouponRows, passes: &Passes) -> bool {
 async fn stopped(well: bool, child: Option<u32>, stage: &Stage, coupons: &[CouponRows]) -> Check {
     let mut stop = Check::new(11, "a graceful stop leaves nothing behind");
     stop.expect(well, || {
-        format!("it did not end with 0:\n{}", stage.server.log_tail())
+        format!("it did not end with 0:\n{}", stage.log_tail())
     });
     for facts in coupons {
         stop.expect(facts.quarantined() == 0, || {

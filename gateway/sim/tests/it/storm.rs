@@ -1,6 +1,7 @@
 //! Rounds of the storm. `SLUICE_STORM_ROUNDS` says how many, `SLUICE_STORM_SEED` plays one again.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,10 @@ use sluice_sim::storm::{Bought, Mode, Outcome, Round, play};
 
 /// Rounds of a plain `make test`.
 const ROUNDS: u64 = 20;
+/// Of them on a CQL ledger and a Redis Cluster, which take half a minute each to start.
+const DISTRIBUTED_ROUNDS: u64 = 1;
+/// Every so many rounds of many is one of these.
+const ROUNDS_PER_DISTRIBUTED: u64 = 20;
 
 /// Every so many rounds the process is a `sluice dev`: the seed says which, so that a replay is of
 /// the same kind.
@@ -24,7 +29,16 @@ fn round(seed: u64) -> Round {
         shoppers: 32,
         buyers: 12,
         users: 500,
-        faults: Fault::ALL.to_vec(),
+    }
+}
+
+/// The same people, in a system of eleven processes: a fault and its end take seconds there.
+fn distributed_round(seed: u64) -> Round {
+    Round {
+        mode: Mode::Distributed,
+        length: Duration::from_secs(25),
+        buyers: 6,
+        ..round(seed)
     }
 }
 
@@ -53,18 +67,36 @@ fn number(variable: &str) -> Option<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn storm_of_faults_ends_exact() {
-    let replay = number("SLUICE_STORM_SEED");
-    let rounds = number("SLUICE_STORM_ROUNDS").unwrap_or(ROUNDS);
-    let first = replay.unwrap_or_else(|| u64::from(std::process::id()) * 1_000);
-    let last = if replay.is_some() {
-        first
-    } else {
-        first + rounds - 1
+    storm("storm", rounds(ROUNDS), round).await;
+}
+
+/// The same on the engines of several machines.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn storm_of_faults_on_several_machines_ends_exact() {
+    let of_many = number("SLUICE_STORM_ROUNDS").map(|all| all.div_ceil(ROUNDS_PER_DISTRIBUTED));
+    let seeds = rounds(DISTRIBUTED_ROUNDS);
+    let seeds = match (of_many, number("SLUICE_STORM_SEED")) {
+        (Some(many), None) => *seeds.start()..=seeds.start() + many - 1,
+        _ => seeds,
     };
+    storm("distributed storm", seeds, distributed_round).await;
+}
+
+/// The seeds to be played.
+fn rounds(of_plain_test: u64) -> RangeInclusive<u64> {
+    if let Some(replay) = number("SLUICE_STORM_SEED") {
+        return replay..=replay;
+    }
+    let first = u64::from(std::process::id()) * 1_000;
+    first..=first + number("SLUICE_STORM_ROUNDS").unwrap_or(of_plain_test) - 1
+}
+
+async fn storm(name: &str, seeds: RangeInclusive<u64>, round: fn(u64) -> Round) {
+    let (first, last) = (*seeds.start(), *seeds.end());
     let begun = Instant::now();
     let mut faults: BTreeMap<Fault, u32> = BTreeMap::new();
     let mut sums = Sums::default();
-    for seed in first..=last {
+    for seed in seeds {
         let outcome = play(&round(seed)).await.unwrap_or_else(|error| {
             panic!(
                 "round {seed} did not end: {error:#}\n{}",
@@ -88,8 +120,8 @@ async fn storm_of_faults_ends_exact() {
         }
         sums.add(&outcome);
     }
-    let line = format!(
-        "storm: {} rounds ({} of dev) in {:.0?}, {faults:?}, {} requests, {} refused by device and \
+    say(&format!(
+        "{name}: {} rounds ({} of dev) in {:.0?}, {faults:?}, {} requests, {} refused by device and \
          {} by address, {} changes, {} coupons ended, {} claims acknowledged, {} rows, 0 oversold, \
          0 lost, {} requests at checkout: {:?}, slowest recovery {:.1?}",
         last - first + 1,
@@ -105,8 +137,7 @@ async fn storm_of_faults_ends_exact() {
         sums.checkouts,
         sums.bought,
         sums.slowest_recovery
-    );
-    say(&line);
+    ));
     // The coupon with limits may be ended early in a round; not in so many.
     let few = last - first < ROUNDS_PER_DEV;
     assert!(
