@@ -52,9 +52,11 @@ pub enum BackupError {
     Io(#[from] io::Error),
 }
 
-/// Copies the ledger in the file `from` to the new file `to`, for its owner alone, and checks the
-/// copy: its pages, its references, and that this program reads it. Blocks as long as that takes;
-/// the process that serves `from` goes on, and its log grows meanwhile.
+/// Copies the ledger in the file `from` to the new file `to`, and checks the copy.
+///
+/// The copy is for its owner alone. Checked are its pages, its references, and that this program
+/// reads it. Blocks as long as that takes; the process that serves `from` goes on, and its log grows
+/// meanwhile.
 ///
 /// # Errors
 /// See [`BackupError`]; then `to` was not made.

@@ -6,7 +6,7 @@ use super::{
 };
 use sluice_ledger::claims::Claims as _;
 
-const TOTAL: u64 = 60;
+const TOTAL: usize = 60;
 /// Claimed, and rows, before the split.
 const BEFORE: usize = 20;
 
@@ -38,7 +38,7 @@ async fn f07_an_old_primary_stops_by_itself_before_its_units_are_given_again() {
     let ground = Ground::lay().await;
     let mut old = ground.start_at(&ground.redis.url(), "old", Some(brief()));
     old.until_open().await;
-    let coupon = ground.publish_as(&old, TOTAL, "hot").await.id;
+    let coupon = ground.publish_as(&old, TOTAL as u64, "hot").await.id;
     for number in 0..BEFORE {
         let outcome = old.insist(coupon, &format!("a{number}")).await;
         assert!(matches!(outcome, ClaimOutcome::Granted(_)), "{outcome:?}");
@@ -74,7 +74,7 @@ async fn f07_an_old_primary_stops_by_itself_before_its_units_are_given_again() {
     };
     let last_of_old = last_of_old.expect("the old side still granted for a while");
     assert!(last_of_old < first_of_new, "both sides granted");
-    assert!(BEFORE + of_old.len() <= TOTAL as usize, "{of_old:?}");
+    assert!(BEFORE + of_old.len() <= TOTAL, "{of_old:?}");
     let late = old.claim(coupon, "late").await;
     assert!(matches!(late, ClaimOutcome::Unavailable(_)), "{late:?}");
 
@@ -83,14 +83,14 @@ async fn f07_an_old_primary_stops_by_itself_before_its_units_are_given_again() {
         let again = new.insist(coupon, &format!("a{number}")).await;
         assert!(matches!(again, ClaimOutcome::Replayed(_)), "{again:?}");
     }
-    for number in 1..TOTAL as usize - BEFORE {
+    for number in 1..TOTAL - BEFORE {
         let outcome = new.insist(coupon, &format!("n{number}")).await;
         assert!(matches!(outcome, ClaimOutcome::Granted(_)), "{outcome:?}");
     }
     let outcome = new.insist(coupon, "one-more").await;
     assert!(matches!(outcome, ClaimOutcome::Refused(_)), "{outcome:?}");
     until("every unit to be a row", || async {
-        ground.ledger.granted(coupon).await.unwrap() == TOTAL
+        ground.ledger.granted(coupon).await.unwrap() == TOTAL as u64
     })
     .await;
 }
