@@ -42,9 +42,10 @@ lint: bootstrap ## Formatting, lints, documentation, dependency fences
 fmt: ## Format the code
 	@cargo fmt --all
 
-faults: bootstrap bootstrap-cassandra ## The long storm: 200 rounds of killing real processes (SLUICE_STORM_ROUNDS=n for others)
-	@SLUICE_ALL_FAULTS=1 cargo test --locked --package sluice-ledger --all-features --test it -- cql::fault
-	@SLUICE_STORM_ROUNDS=$${SLUICE_STORM_ROUNDS:-200} cargo test --locked --package sluice-sim --test it -- --nocapture --test-threads=1 storm
+faults: bootstrap bootstrap-cassandra ## Play the fault matrix, the storm with 200 rounds of it, and print it (SLUICE_STORM_ROUNDS=n for others)
+	@cargo build --locked --workspace --all-features --bin faults
+	@SLUICE_ALL_FAULTS=1 SLUICE_FAULT_ROUNDS=$${SLUICE_FAULT_ROUNDS:-20} SLUICE_STORM_ROUNDS=$${SLUICE_STORM_ROUNDS:-200} \
+		"$$CARGO_TARGET_DIR/debug/faults" --table deploy/faults.toml --out "$$CARGO_TARGET_DIR/faults.md"
 
 sim: bootstrap ## The deterministic simulator: SEEDS=n seeds from FIRST=n; a failing one is told as a story
 	@SLUICE_SIM_SEEDS=$${SEEDS:-10000} SLUICE_SIM_FIRST=$${FIRST:-0} cargo test --locked --package sluice-sim --test simulation -- --nocapture --exact seeds::seeds

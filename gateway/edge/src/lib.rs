@@ -3,6 +3,7 @@
 //! [`server::Edge`] serves listeners over anything that is [`claims::Claims`] (the claim engine in
 //! production, a fake in tests). The crate names no store: it knows no key and no SQL.
 
+mod admission;
 mod caller;
 pub mod claims;
 mod context;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use metrics::{Counter, Gauge, Histogram};
 
+use crate::admission::Class;
 use crate::limits::LimiterKind;
 use crate::route::{ROUTE_LABELS, Route};
 
@@ -56,6 +57,7 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) panics: Counter,
     shed: [Counter; 4],
+    turned_away: [Counter; Class::ALL.len()],
     limiter_allowed: [Counter; 3],
     limiter_denied: [Counter; 3],
     limiter_keys: [Gauge; 3],
@@ -88,6 +90,9 @@ impl Metrics {
                 Shed::Accept,
             ]
             .map(|reason| metrics::counter!("sluice_shed_total", "reason" => reason.as_str())),
+            turned_away: Class::ALL.map(
+                |class| metrics::counter!("sluice_admission_shed_total", "class" => class.as_str()),
+            ),
             limiter_allowed: decisions("allowed"),
             limiter_denied: decisions("denied"),
             limiter_keys: LimiterKind::ALL.map(
@@ -130,6 +135,11 @@ impl Metrics {
     /// Work turned away.
     pub(crate) fn shed(&self, reason: Shed) {
         self.shed[reason as usize].increment(1);
+    }
+
+    /// A request of this class found no place among those in flight.
+    pub(crate) fn turned_away(&self, class: Class) {
+        self.turned_away[class as usize].increment(1);
     }
 
     /// A decision of a limiter.
@@ -176,6 +186,10 @@ fn describe() {
     metrics::describe_counter!(
         "sluice_http_panics_total",
         "Handlers that panicked and were answered 500."
+    );
+    metrics::describe_counter!(
+        "sluice_admission_shed_total",
+        "Requests turned away at the cap of requests in flight, by class."
     );
     metrics::describe_counter!(
         "sluice_shed_total",

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::admission::Admission;
 use crate::claims::Claims;
 use crate::context::Entropy;
 use crate::cors::Cors;
@@ -42,6 +43,7 @@ pub struct Edge<C> {
     pub(crate) cors: Cors,
     pub(crate) entropy: Entropy,
     pub(crate) metrics: Metrics,
+    pub(crate) admission: Admission,
     pub(crate) in_flight: AtomicUsize,
     connections: Arc<Semaphore>,
     per_address: Option<Arc<AddressCap>>,
@@ -107,6 +109,7 @@ impl<C: Claims> Edge<C> {
             cors: Cors::of(&settings.cors_origins),
             entropy: Entropy::new()?,
             metrics: Metrics::register(),
+            admission: Admission::new(settings.in_flight_max),
             in_flight: AtomicUsize::new(0),
             connections: Arc::new(Semaphore::new(connections_max)),
             per_address,

@@ -5,7 +5,7 @@ pub(crate) mod checkout;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -14,13 +14,14 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::body::Body as HttpBody;
 use sluice_domain::reason::ReasonCode;
 
+use crate::admission::Class;
 use crate::caller;
 use crate::claims::Claims;
 use crate::context::RequestContext;
 use crate::handlers;
 use crate::identity::{Caller, Rejected};
 use crate::limits::{self, Denied, LimiterKind};
-use crate::metrics::{Metrics, Shed};
+use crate::metrics::Shed;
 use crate::parse;
 use crate::respond::{self, Body, Reply, Stop};
 use crate::route::Route;
@@ -80,9 +81,9 @@ where
         return Ok(reply);
     }
 
-    // Admit: a slot among the requests in flight, then the address's bucket. Both before the
+    // Admit: a slot among the requests in flight, as its class may have one, then the address's bucket. Both before the
     // signature, which is the dearest step that a stranger can cause.
-    let _slot = Slot::take(&edge.in_flight, edge.settings.in_flight_max, &edge.metrics)?;
+    let _slot = Slot::take(edge, Class::of(&route))?;
     let address = limits::client_address(peer, &edge.settings.trusted_proxies, &parts.headers);
     if let Some(limits) = &edge.limits {
         count(edge, LimiterKind::Address, limits.check_address(address))?;
@@ -197,34 +198,28 @@ fn count<C: Claims>(
 }
 
 /// A place among the requests in flight; given back when dropped, also when the client goes away.
-struct Slot<'a> {
-    in_flight: &'a AtomicUsize,
-    metrics: &'a Metrics,
-}
+struct Slot<'a, C: Claims>(&'a Edge<C>);
 
-impl<'a> Slot<'a> {
-    fn take(
-        in_flight: &'a AtomicUsize,
-        in_flight_max: usize,
-        metrics: &'a Metrics,
-    ) -> Result<Self, Stop> {
+impl<'a, C: Claims> Slot<'a, C> {
+    fn take(edge: &'a Edge<C>, class: Class) -> Result<Self, Stop> {
         // Relaxed: a cap needs no order with anything else.
-        let before = in_flight.fetch_add(1, Ordering::Relaxed);
-        metrics.in_flight.increment(1.0);
-        let slot = Self { in_flight, metrics };
-        if before < in_flight_max {
+        let before = edge.in_flight.fetch_add(1, Ordering::Relaxed);
+        edge.metrics.in_flight.increment(1.0);
+        let slot = Self(edge);
+        if edge.admission.admits(class, before) {
             Ok(slot)
         } else {
-            metrics.shed(Shed::InFlight);
+            edge.metrics.shed(Shed::InFlight);
+            edge.metrics.turned_away(class);
             Err(Stop::Overloaded)
         }
     }
 }
 
-impl Drop for Slot<'_> {
+impl<C: Claims> Drop for Slot<'_, C> {
     fn drop(&mut self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.metrics.in_flight.decrement(1.0);
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.in_flight.decrement(1.0);
     }
 }
 

@@ -15,7 +15,8 @@ pub struct EdgeSettings {
     pub connections_per_address_max: usize,
     /// Requests served on one connection before it is closed in good order, from 1.
     pub requests_per_connection_max: u32,
-    /// Requests being handled at once; more are answered 503 `overloaded`. From 1.
+    /// Requests being handled at once; more are answered 503 `overloaded`, each class of requests from
+    /// a share of it on (`docs/overload.md`). From 1.
     pub in_flight_max: usize,
     /// How long a new connection may be silent (or stay inside the HTTP/2 preface).
     pub first_byte_timeout: Duration,

@@ -18,9 +18,11 @@ use health::Health;
 use readers::Readers;
 use writer::{Writer, WriterLoop};
 
+pub use backup::{BackupError, BackupReport, backup};
 pub use health::Unwritable;
 
 mod append;
+mod backup;
 mod causes;
 mod checkpoint;
 mod claims;

@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Check every invariant that the stores can show; 0 exact, 1 violated, 2 could not check
     Audit(AuditArgs),
+    /// Copy the SQLite ledger beside the process that serves it, and check the copy
+    Backup(BackupArgs),
     /// Compute a redemption's price again from its frozen terms, step by step
     Explain(ExplainArgs),
     /// Make user tokens or passes for tests and load
@@ -105,6 +107,15 @@ pub(crate) struct AuditArgs {
     /// Print JSON instead of words
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    #[command(flatten)]
+    pub(crate) locate: LocateArgs,
+    /// The new file; nothing is overwritten
+    #[arg(long)]
+    pub(crate) to: PathBuf,
 }
 
 #[derive(Debug, Args)]

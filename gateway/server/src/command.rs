@@ -1,6 +1,7 @@
 //! The commands, one per file.
 
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod check_config;
 pub(crate) mod dev;
 pub(crate) mod explain;

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Dev(arguments) => command::dev::run(&arguments),
         Command::Serve(arguments) => command::serve::run(&arguments),
         Command::Audit(arguments) => command::audit::run(&arguments),
+        Command::Backup(arguments) => command::backup::run(&arguments),
         Command::Explain(arguments) => command::explain::run(&arguments),
         Command::Token(arguments) => command::token::run(&arguments),
         Command::Key { command } => command::key::run(&command),

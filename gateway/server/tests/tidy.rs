@@ -211,3 +211,87 @@ fn each_script_opens_with_its_contract() {
     }
     assert!(scripts > 10, "no scripts were found");
 }
+
+/// The numbers that a test's name begins with: 2 and 6 of `f02_f06_a_killed_master`.
+fn numbers(test: &str) -> Vec<i64> {
+    let mut rest = test;
+    let mut found = Vec::new();
+    while let Some((digits, after)) = rest.strip_prefix('f').and_then(|name| name.split_once('_')) {
+        match digits.parse() {
+            Ok(number) if digits.len() == 2 => found.push(number),
+            _ => break,
+        }
+        rest = after;
+    }
+    found
+}
+
+/// All tests of a crate that prove a fault, with the file each is in.
+fn proofs(tests: &Path) -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    for path in files(tests, &[".rs"]) {
+        let text = fs::read_to_string(&path).unwrap();
+        for line in text.lines().map(str::trim_start) {
+            let line = line.strip_prefix("async ").unwrap_or(line);
+            let Some((name, _)) = line
+                .strip_prefix("fn ")
+                .and_then(|rest| rest.split_once('('))
+            else {
+                continue;
+            };
+            found.push((name.to_owned(), path.clone()));
+        }
+    }
+    found
+}
+
+/// Every fault has its place in the matrix, every test that the matrix names exists and says by its
+/// name what it proves (the storm proves several), and no test that does is forgotten.
+#[test]
+fn the_fault_matrix_is_whole() {
+    let table: toml::Table = fs::read_to_string(root().join("deploy/faults.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let faults = table["fault"].as_array().unwrap();
+    let listed: Vec<i64> = faults
+        .iter()
+        .map(|fault| fault["number"].as_integer().unwrap())
+        .collect();
+    assert_eq!(listed, (1..=34).collect::<Vec<i64>>());
+    let proofs: BTreeMap<String, Vec<(String, PathBuf)>> = crates()
+        .into_iter()
+        .filter(|(_name, path)| path.join("tests").exists())
+        .map(|(name, path)| (name, proofs(&path.join("tests"))))
+        .collect();
+    let mut named = std::collections::BTreeSet::new();
+    for fault in faults {
+        let number = fault["number"].as_integer().unwrap();
+        let none = toml::Value::Array(Vec::new());
+        let tests = fault.get("tests").unwrap_or(&none).as_array().unwrap();
+        for test in tests.iter().map(|test| test.as_str().unwrap()) {
+            let (binary, path) = test.split_once(' ').unwrap();
+            let (package, binary) = binary.split_once('/').unwrap();
+            let of = package.strip_prefix("sluice-").unwrap_or("server");
+            let name = path.rsplit("::").next().unwrap();
+            let here = |(known, file): &&(String, PathBuf)| {
+                known == name && file.to_string_lossy().contains(&format!("/tests/{binary}"))
+            };
+            assert!(
+                proofs[of].iter().any(|proof| here(&proof)),
+                "no test: {test}"
+            );
+            let says = numbers(name).contains(&number) || name.starts_with("storm_");
+            assert!(says, "F{number:02}: {name} does not say so");
+            named.insert((number, of.to_owned(), name.to_owned()));
+        }
+    }
+    for (of, found) in &proofs {
+        for (name, path) in found {
+            for number in numbers(name) {
+                let there = named.contains(&(number, of.clone(), name.clone()));
+                assert!(there, "{name} ({}) is not in the matrix", path.display());
+            }
+        }
+    }
+}

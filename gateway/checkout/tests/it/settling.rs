@@ -43,7 +43,7 @@ async fn a_repeat_is_answered_alike_and_the_other_end_with_what_won() {
 }
 
 #[tokio::test]
-async fn a_key_belongs_to_one_operation() {
+async fn f18_a_key_belongs_to_one_operation() {
     for shop in Shop::both().await {
         let claim = shop.fixed(500, user(1)).await;
         let held = shop.hold(&shoes_order("o-1", user(1), &[claim]), NOW).await;

@@ -125,7 +125,7 @@ async fn without_a_lease_claims_wait_their_time_and_are_never_sold_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redis_that_hangs_is_answered_in_time_and_sent_claims_are_unknown() {
+async fn f11_a_redis_that_hangs_is_answered_in_time_and_sent_claims_are_unknown() {
     let bench = Bench::new(published(Durability::Hot));
     bench.claim(0).await;
     bench.shop(|shop| {
@@ -167,7 +167,7 @@ async fn a_definition_that_hangs_is_given_up_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_sheds_and_what_it_holds_is_decided() {
+async fn f31_a_full_queue_sheds_and_what_it_holds_is_decided() {
     let settings = EngineSettings {
         queue_claims_max: 50,
         batch_claims_max: 10,

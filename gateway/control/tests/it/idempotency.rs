@@ -73,7 +73,7 @@ async fn refusals_are_not_remembered_and_bad_keys_are_refused() {
 }
 
 #[tokio::test]
-async fn calls_at_the_same_time_make_one_coupon() {
+async fn f17_calls_at_the_same_time_make_one_coupon() {
     let world = Arc::new(World::open().await);
     let tasks: Vec<_> = (0..8)
         .map(|_| {

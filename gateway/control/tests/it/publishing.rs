@@ -118,7 +118,7 @@ async fn a_change_waits_for_a_recovery_and_is_part_of_it() {
 }
 
 #[tokio::test]
-async fn an_install_does_not_count_if_the_epoch_rose_meanwhile() {
+async fn f26_an_install_does_not_count_if_the_epoch_rose_meanwhile() {
     let world = patient().await;
     let path = world.draft(minimal()).await;
     let id = id_of(&path);
@@ -147,7 +147,7 @@ async fn an_install_does_not_count_if_the_epoch_rose_meanwhile() {
 }
 
 #[tokio::test]
-async fn what_was_not_installed_before_a_crash_is_installed_after_it() {
+async fn f26_what_was_not_installed_before_a_crash_is_installed_after_it() {
     let mut world = World::with(quick()).await;
     let path = world.draft(minimal()).await;
     let id = id_of(&path);
@@ -310,7 +310,7 @@ async fn a_write_whose_answer_is_lost_is_unknown_and_put_in_force_behind() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_does_not_stop_its_change() {
+async fn f30_a_client_that_leaves_does_not_stop_its_change() {
     use tokio::io::AsyncWriteExt;
     let world = World::open().await;
     let path = world.draft(minimal()).await;

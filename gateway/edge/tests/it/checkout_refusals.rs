@@ -202,7 +202,7 @@ async fn what_is_foreign_unknown_or_no_id_at_all_is_one_body() {
 }
 
 #[tokio::test]
-async fn a_key_is_used_for_one_operation() {
+async fn f18_a_key_is_used_for_one_operation() {
     let server = Server::start(settings()).await;
     let pass = server.pass("ann");
     let id = held(&server, &pass, "o-1", &[]).await;

@@ -145,7 +145,7 @@ async fn a_client_that_goes_away_gives_its_slot_back() {
 }
 
 #[tokio::test]
-async fn a_drain_finishes_what_was_begun() {
+async fn f29_a_drain_finishes_what_was_begun() {
     let mut server = Server::start(settings()).await;
     let pass = server.pass("ann");
     let mut busy = server.connect().await;
@@ -172,7 +172,7 @@ async fn a_drain_finishes_what_was_begun() {
 }
 
 #[tokio::test]
-async fn a_drain_has_an_end() {
+async fn f29_a_drain_has_an_end() {
     let mut settings = settings();
     settings.drain_deadline = Duration::from_millis(100);
     let mut server = Server::start(settings).await;

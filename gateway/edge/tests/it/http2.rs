@@ -66,7 +66,7 @@ async fn streams_run_side_by_side() {
 }
 
 #[tokio::test]
-async fn resets_give_their_slots_back_and_harm_nobody() {
+async fn f30_resets_give_their_slots_back_and_harm_nobody() {
     let mut settings = settings();
     settings.in_flight_max = 8;
     let server = Server::start(settings).await;
@@ -87,7 +87,7 @@ async fn resets_give_their_slots_back_and_harm_nobody() {
 }
 
 #[tokio::test]
-async fn a_drain_says_goodbye() {
+async fn f29_a_drain_says_goodbye() {
     let mut server = Server::start(settings()).await;
     let mut sender = connect(&server).await;
     let waiting = tokio::spawn(sender.send_request(claim(WAITS, &server.pass("ann"))));

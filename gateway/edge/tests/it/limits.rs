@@ -131,7 +131,7 @@ async fn without_limits_nobody_is_limited() {
 }
 
 #[tokio::test]
-async fn too_many_at_once_are_shed() {
+async fn f31_too_many_at_once_are_shed() {
     let mut settings = settings();
     settings.in_flight_max = 1;
     let server = Server::start(settings).await;
@@ -182,7 +182,7 @@ impl QuotaSource for Pool {
 }
 
 #[tokio::test]
-async fn gateways_share_a_quota_without_a_call_per_request() {
+async fn f32_gateways_share_a_quota_without_a_call_per_request() {
     let pool = Arc::new(Pool {
         left: AtomicUsize::new(200),
         calls: AtomicUsize::new(0),
@@ -210,4 +210,43 @@ async fn gateways_share_a_quota_without_a_call_per_request() {
     assert!((150..=250).contains(&served), "{served}");
     let calls = pool.calls.load(Ordering::SeqCst);
     assert!(calls <= served / 5, "{calls} calls for {served} requests");
+}
+
+/// A cap of 20, 17 of them claims that hang: no more claims and no pages, while whoever asks for an
+/// outcome or ends an order is served.
+#[tokio::test]
+async fn f31_classes_are_turned_away_in_their_order() {
+    let mut settings = settings();
+    settings.in_flight_max = 20;
+    let server = Server::start(settings).await;
+    let pass = server.pass("ann");
+    let mut waiting = Vec::new();
+    for number in 0..17 {
+        let mut client = server.connect().await;
+        let request = claim_request(WAITS, &server.pass(&format!("u{number}")), "");
+        client.write(request.as_bytes()).await;
+        server.fake.begun.notified().await;
+        waiting.push(client);
+    }
+    let claim = server.claim(SOLD_OUT, "bob").await;
+    claim.assert_problem(503, "overloaded");
+    assert!(claim.header("retry-after").is_some());
+    for page in ["/v1/wallet", "/v1/notifications"] {
+        let said = server.call(&format!("GET {page}"), &pass, "").await;
+        said.assert_problem(503, "overloaded");
+    }
+    let matched = server.call("POST /v1/wallet/match", &pass, "{}").await;
+    matched.assert_problem(503, "overloaded");
+    let unknown = format!("GET /v1/claims/{}", "0".repeat(26));
+    assert_eq!(server.call(&unknown, &pass, "").await.status, 404);
+    let confirm = "POST /v1/redemptions/unknown/confirm";
+    assert_eq!(server.call(confirm, &pass, "").await.status, 404);
+    server.fake.release.notify_waiters();
+    for client in &mut waiting {
+        assert_eq!(client.read().await.status, 201);
+    }
+    server
+        .claim(SOLD_OUT, "bob")
+        .await
+        .assert_problem(409, "sold_out");
 }

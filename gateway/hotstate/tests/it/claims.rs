@@ -42,7 +42,7 @@ async fn a_grant_takes_a_ticket_and_is_in_the_outbox() {
 }
 
 #[tokio::test]
-async fn a_repeat_answers_the_first_grant_before_everything_else() {
+async fn f17_a_repeat_answers_the_first_grant_before_everything_else() {
     let stage = Stage::serving(&published(), 1).await;
     let first = granted(stage.claim(by("ann")).await);
     let replay = ClaimAnswer::Replayed(first);
@@ -255,7 +255,7 @@ async fn stock_only_changes_keep_older_callers_and_a_newer_caller_is_a_loss() {
 }
 
 #[tokio::test]
-async fn the_outbox_cap_holds_grants_back_and_nothing_else() {
+async fn f14_the_outbox_cap_holds_grants_back_and_nothing_else() {
     let stage = Stage::bare(|settings| settings.outbox_entries_max = 1).await;
     stage.open(&published()).await;
     stage.lease(1, 5).await;

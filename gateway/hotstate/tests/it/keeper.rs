@@ -74,7 +74,7 @@ async fn all_writes(stage: &Stage, fence: LaneFence) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_deposed_keeper_writes_nothing() {
+async fn f07_a_deposed_keeper_writes_nothing() {
     let stage = Stage::serving(&published(), 5).await;
     granted(stage.claim(by("ann")).await);
     let before = stage.digest().await;
@@ -150,7 +150,7 @@ async fn a_new_keeper_takes_over_and_the_old_one_is_deposed() {
 }
 
 #[tokio::test]
-async fn past_its_lease_a_lane_stands_still_until_renewed() {
+async fn f07_past_its_lease_a_lane_stands_still_until_renewed() {
     let stage = Stage::bare(|_settings| {}).await;
     ok(stage.store.fence(stage.fence, LEDGER).await);
     stage
@@ -276,7 +276,7 @@ async fn a_halted_lane_serves_nothing_until_a_higher_epoch() {
 }
 
 #[tokio::test]
-async fn the_mark_goes_forward_only_and_trims() {
+async fn f22_the_mark_goes_forward_only_and_trims() {
     let stage = Stage::serving(&published(), 5).await;
     for name in ["a", "b", "c"] {
         granted(stage.claim(by(name)).await);

@@ -17,7 +17,7 @@ fn reason(error: &StoreError) -> NotReady {
 }
 
 #[tokio::test]
-async fn an_emptied_server_is_missing() {
+async fn f05_an_emptied_server_is_missing() {
     let stage = Stage::serving(&published(), 5).await;
     stage.redis(&["FLUSHALL"]).await;
     assert_eq!(reason(&stage.claim_error(by("a")).await), NotReady::Missing);
@@ -64,7 +64,7 @@ async fn another_epoch_is_told() {
 }
 
 #[tokio::test]
-async fn a_restarted_server_is_another_one() {
+async fn f02_a_restarted_server_is_another_one() {
     let mut stage = Stage::serving(&published(), 5).await;
     let first = granted(stage.claim(by("a")).await);
     stage.server.stop().unwrap();
@@ -109,7 +109,7 @@ fn ok_reason<T: std::fmt::Debug>(answer: Result<Fenced<T>, StoreError>) -> NotRe
 }
 
 #[tokio::test]
-async fn a_server_that_stepped_down_and_up_is_another_one() {
+async fn f08_a_server_that_stepped_down_and_up_is_another_one() {
     let stage = Stage::serving(&published(), 5).await;
     granted(stage.claim(by("a")).await);
     let dir = tempfile::Builder::new()
@@ -149,7 +149,7 @@ async fn a_server_that_stepped_down_and_up_is_another_one() {
 }
 
 #[tokio::test]
-async fn a_step_down_and_up_without_any_loss_is_seen_too() {
+async fn f08_a_step_down_and_up_without_any_loss_is_seen_too() {
     let stage = Stage::serving(&published(), 5).await;
     granted(stage.claim(by("a")).await);
     // To a primary that is not there, and back: nothing is overwritten.
@@ -227,7 +227,7 @@ async fn single_lost_keys_are_losses() {
 }
 
 #[tokio::test]
-async fn out_of_memory_is_refused_before_any_write() {
+async fn f09_out_of_memory_is_refused_before_any_write() {
     let stage = Stage::serving(&published(), 5).await;
     granted(stage.claim(by("a")).await);
     stage.redis(&["CONFIG", "SET", "maxmemory", "1"]).await;
@@ -260,7 +260,7 @@ async fn out_of_memory_is_refused_before_any_write() {
 }
 
 #[tokio::test]
-async fn an_evicting_server_is_not_renewed() {
+async fn f10_an_evicting_server_is_not_renewed() {
     let stage = Stage::serving(&published(), 5).await;
     stage
         .redis(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"])
@@ -273,7 +273,7 @@ async fn an_evicting_server_is_not_renewed() {
 }
 
 #[tokio::test]
-async fn unreadable_entries_are_handed_on_as_they_are() {
+async fn f21_unreadable_entries_are_handed_on_as_they_are() {
     let stage = Stage::serving(&published(), 5).await;
     stage
         .redis(&["XADD", "{l00}:1:out", "5-0", "h", "nonsense"])

@@ -9,7 +9,7 @@ use sluice_hotstate::{LaneStore, RedisHotState, RedisSettings};
 use super::fixture::{COUPON, LANE, Stage, by, call, granted, published};
 
 #[tokio::test]
-async fn a_server_that_is_down_costs_no_waiting_and_comes_back_by_itself() {
+async fn f02_a_server_that_is_down_costs_no_waiting_and_comes_back_by_itself() {
     let mut stage = Stage::serving(&published(), 5).await;
     granted(stage.claim(by("a")).await);
     stage.server.kill().unwrap();
@@ -62,7 +62,7 @@ async fn starting_does_not_need_a_server() {
 }
 
 #[tokio::test]
-async fn a_frozen_server_leaves_the_outcome_open_and_the_repeat_settles_it() {
+async fn f11_a_frozen_server_leaves_the_outcome_open_and_the_repeat_settles_it() {
     let stage = Stage::bare(|settings| {
         settings.claim_timeout = Duration::from_millis(150);
         settings.connect_timeout = Duration::from_millis(100);
@@ -91,7 +91,7 @@ async fn a_frozen_server_leaves_the_outcome_open_and_the_repeat_settles_it() {
 }
 
 #[tokio::test]
-async fn flushed_scripts_are_loaded_again() {
+async fn f08_flushed_scripts_are_loaded_again() {
     let stage = Stage::serving(&published(), 5).await;
     stage.redis(&["SCRIPT", "FLUSH"]).await;
     granted(stage.claim(by("a")).await);
@@ -99,7 +99,7 @@ async fn flushed_scripts_are_loaded_again() {
 }
 
 #[tokio::test]
-async fn at_the_bound_of_calls_in_flight_nothing_is_sent() {
+async fn f11_f31_at_the_bound_of_calls_in_flight_nothing_is_sent() {
     let stage = Stage::bare(|settings| {
         settings.in_flight_max = 1;
         settings.connections = 1;

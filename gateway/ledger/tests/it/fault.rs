@@ -8,7 +8,7 @@ use sluice_ledger::SqliteLedger;
 use sluice_ledger::sqlite::EXIT_IO_ERROR;
 
 #[test]
-fn nothing_acknowledged_is_lost_when_the_writer_is_killed() {
+fn f01_nothing_acknowledged_is_lost_when_the_writer_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     let mut child = Running::start(&path, None);
@@ -34,7 +34,7 @@ fn nothing_acknowledged_is_lost_when_the_writer_is_killed() {
 }
 
 #[test]
-fn a_full_disk_refuses_and_recovers_when_there_is_room() {
+fn f23_a_full_disk_refuses_and_recovers_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let faults = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
@@ -59,7 +59,7 @@ fn a_full_disk_refuses_and_recovers_when_there_is_room() {
 }
 
 #[test]
-fn a_failed_sync_ends_the_process_and_acknowledges_nothing_after_it() {
+fn f23_a_failed_sync_ends_the_process_and_acknowledges_nothing_after_it() {
     let folder = tempfile::tempdir().unwrap();
     let faults = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
@@ -85,7 +85,7 @@ fn a_failed_sync_ends_the_process_and_acknowledges_nothing_after_it() {
 }
 
 #[test]
-fn a_read_only_file_is_refused_with_the_reason() {
+fn f23_a_read_only_file_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let faults = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");

@@ -47,7 +47,7 @@ fn an_untouched_image_holds_everything() {
 }
 
 #[test]
-fn a_torn_tail_drops_whole_commits_and_the_number_tells() {
+fn f24_a_torn_tail_drops_whole_commits_and_the_number_tells() {
     for torn in [1, 100, 5_000, 40_000] {
         let folder = tempfile::tempdir().unwrap();
         let (copy, seq) = image(folder.path());
@@ -61,7 +61,7 @@ fn a_torn_tail_drops_whole_commits_and_the_number_tells() {
 }
 
 #[test]
-fn a_flipped_bit_in_the_wal_drops_what_follows_and_the_number_tells() {
+fn f24_a_flipped_bit_in_the_wal_drops_what_follows_and_the_number_tells() {
     let folder = tempfile::tempdir().unwrap();
     let (copy, seq) = image(folder.path());
     let file = FileOptions::new()
@@ -152,7 +152,7 @@ fn a_reader_beside_the_writer_sees_every_answered_commit() {
 
 /// Another process with a write lock: a shell that was left in a transaction, a backup tool.
 #[test]
-fn a_locked_file_is_told_and_heals_by_itself() {
+fn f14_a_locked_file_is_told_and_heals_by_itself() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     runtime().block_on(async {

@@ -332,7 +332,7 @@ const BAD: [(&str, usize, &[&str]); 80] = [
 ];
 
 #[test]
-fn each_bad_configuration_is_refused_with_line_key_and_hint() {
+fn f25_each_bad_configuration_is_refused_with_line_key_and_hint() {
     let place = Place::new();
     for (file, line, words) in BAD {
         let path = place.config(file);
@@ -349,7 +349,7 @@ fn each_bad_configuration_is_refused_with_line_key_and_hint() {
 }
 
 #[test]
-fn the_environment_is_checked_like_a_file() {
+fn f25_the_environment_is_checked_like_a_file() {
     let place = Place::new();
     let path = place.config("");
     for (name, value, words) in [
@@ -393,7 +393,7 @@ fn the_environment_is_checked_like_a_file() {
 }
 
 #[test]
-fn serve_refuses_what_check_config_refuses_and_a_missing_redis() {
+fn f25_serve_refuses_what_check_config_refuses_and_a_missing_redis() {
     let place = Place::new();
     let data = place.data();
     let base = format!("data_dir = \"{}\"\n{QUICK}", data.display());

@@ -77,7 +77,7 @@ fn storm(server: &Running, coupon: &str, tokens: &[String]) -> usize {
 }
 
 #[test]
-fn a_sale_on_cql_is_exact_over_a_killed_server() {
+fn f01_a_sale_on_cql_is_exact_over_a_killed_server() {
     let place = Place::new();
     let redis = RedisServer::start(&place.folder.path().join("redis"));
     let config = config(&place, &redis);

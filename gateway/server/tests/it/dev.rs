@@ -142,7 +142,7 @@ fn a_start_waits_for_the_redis_of_the_process_before_it() {
 }
 
 #[test]
-fn a_killed_redis_is_started_again_and_claims_work_again() {
+fn f02_a_killed_redis_is_started_again_and_claims_work_again() {
     let place = Place::new();
     let server = place.dev();
     server.wait_ready();
@@ -172,7 +172,7 @@ fn a_killed_redis_is_started_again_and_claims_work_again() {
 }
 
 #[test]
-fn a_graceful_stop_keeps_everything() {
+fn f29_a_graceful_stop_keeps_everything() {
     let place = Place::new();
     let server = place.dev();
     server.wait_ready();

@@ -9,20 +9,20 @@ use crate::process::{Place, Running, text};
 use crate::redis::RedisServer;
 
 /// The exit code of a process whose disk cannot be trusted any more (`EX_IOERR`).
-const EXIT_IO_ERROR: i32 = 74;
+pub(crate) const EXIT_IO_ERROR: i32 = 74;
 
 /// A place whose ledger the shim can reach, a Redis, and the folder that tells the shim what to do.
-struct Shimmed {
-    place: Place,
+pub(crate) struct Shimmed {
+    pub(crate) place: Place,
     // Ended with the value.
     _redis: RedisServer,
     faults: tempfile::TempDir,
     shim: PathBuf,
-    config: String,
+    pub(crate) config: String,
 }
 
 impl Shimmed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Place::new();
         let faults = tempfile::tempdir().unwrap();
         let shim = build_shim(faults.path());
@@ -43,22 +43,22 @@ impl Shimmed {
         }
     }
 
-    fn serve(&self) -> Running {
+    pub(crate) fn serve(&self) -> Running {
         self.place
             .serve_shimmed(&self.config, &self.shim, self.faults.path())
     }
 
-    fn break_it(&self, fault: &str) {
+    pub(crate) fn break_it(&self, fault: &str) {
         std::fs::write(self.faults.path().join(fault), "").unwrap();
     }
 
-    fn mend(&self, fault: &str) {
+    pub(crate) fn mend(&self, fault: &str) {
         std::fs::remove_file(self.faults.path().join(fault)).unwrap();
     }
 }
 
 #[test]
-fn a_full_disk_acknowledges_nothing_and_heals_when_there_is_room() {
+fn f23_a_full_disk_acknowledges_nothing_and_heals_when_there_is_room() {
     let disk = Shimmed::new();
     let place = &disk.place;
     let server = disk.serve();
@@ -86,7 +86,7 @@ fn a_full_disk_acknowledges_nothing_and_heals_when_there_is_room() {
 /// A file system that the kernel made read-only under us (as it does after errors) is a disk that
 /// cannot be trusted: the process ends, and whoever starts it again is told why it does not start.
 #[test]
-fn a_disk_that_turns_read_only_ends_the_process_and_loses_nothing() {
+fn f23_a_disk_that_turns_read_only_ends_the_process_and_loses_nothing() {
     let disk = Shimmed::new();
     let place = &disk.place;
     let mut server = disk.serve();

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::http::{Reply, wait_for};
+use crate::matrix::{Done, report};
 use crate::process::{Place, Running, run, signal, text};
 use crate::redis::{RedisServer, command};
 
 #[test]
-fn redis_down_is_503_in_time_and_heals_by_itself() {
+fn f02_redis_down_is_503_in_time_and_heals_by_itself() {
     let place = Place::new();
     let mut redis = RedisServer::start(&place.folder.path().join("redis"));
     let server = place.serve(&redis.url());
@@ -28,18 +29,28 @@ fn redis_down_is_503_in_time_and_heals_by_itself() {
         assert!(took < Duration::from_secs(1), "{took:?}");
     }
     server.wait_not_ready("redis does not answer");
+    let begun = Instant::now();
     redis.restart();
     server.wait_ready();
+    let recovery = begun.elapsed();
     let again = server.claim_patiently(&coupon, &token);
     assert_eq!((again.status, &again.body), (200, &first.body));
     assert_eq!(
         server.claim_patiently(&coupon, &place.token("erin")).status,
         201
     );
+    report(
+        2,
+        &Done {
+            rounds: 1,
+            kills: 1,
+            recovery: Some(recovery),
+        },
+    );
 }
 
 #[test]
-fn an_evicting_redis_is_not_ready() {
+fn f10_an_evicting_redis_is_not_ready() {
     let place = Place::new();
     let redis = RedisServer::with(
         &place.folder.path().join("redis"),
@@ -65,7 +76,7 @@ fn an_evicting_redis_is_not_ready() {
 }
 
 #[test]
-fn a_redis_without_a_file_is_warned_of() {
+fn f10_a_redis_without_a_file_is_warned_of() {
     let place = Place::new();
     let redis = RedisServer::with(
         &place.folder.path().join("redis"),
@@ -80,7 +91,7 @@ fn a_redis_without_a_file_is_warned_of() {
 }
 
 #[test]
-fn redis_that_stands_still_is_503_in_time_and_nothing_is_lost_or_made_twice() {
+fn f11_redis_that_stands_still_is_503_in_time_and_nothing_is_lost_or_made_twice() {
     let place = Place::new();
     let redis = RedisServer::start(&place.folder.path().join("redis"));
     let server = place.serve(&redis.url());
@@ -101,7 +112,9 @@ fn redis_that_stands_still_is_503_in_time_and_nothing_is_lost_or_made_twice() {
     }
     server.wait_not_ready("redis does not answer");
     signal(redis.pid(), "CONT");
+    let begun = Instant::now();
     server.wait_ready();
+    let recovery = begun.elapsed();
     let again = server.claim_patiently(&coupon, &place.token("alice"));
     assert_eq!((again.status, &again.body), (200, &first.body));
     // A call that Redis had received before it stopped is carried out when it goes on: then the
@@ -111,10 +124,18 @@ fn redis_that_stands_still_is_503_in_time_and_nothing_is_lost_or_made_twice() {
         assert!(matches!(said.status, 200 | 201), "{said:?}");
     }
     holds_exactly(&place, &server, &coupon, 4);
+    report(
+        11,
+        &Done {
+            rounds: 1,
+            kills: 0,
+            recovery: Some(recovery),
+        },
+    );
 }
 
 #[test]
-fn redis_without_memory_refuses_before_it_writes_and_heals() {
+fn f09_redis_without_memory_refuses_before_it_writes_and_heals() {
     let place = Place::new();
     let redis = RedisServer::start(&place.folder.path().join("redis"));
     let server = place.serve(&redis.url());
@@ -133,7 +154,9 @@ fn redis_without_memory_refuses_before_it_writes_and_heals() {
     }
     server.wait_not_ready("redis: it is out of memory");
     limit("0");
+    let begun = Instant::now();
     server.wait_ready();
+    let recovery = begun.elapsed();
     let again = server.claim_patiently(&coupon, &place.token("alice"));
     assert_eq!((again.status, &again.body), (200, &first.body));
     for user in ["bob", "carol", "dave"] {
@@ -144,6 +167,14 @@ fn redis_without_memory_refuses_before_it_writes_and_heals() {
         );
     }
     holds_exactly(&place, &server, &coupon, 4);
+    report(
+        9,
+        &Done {
+            rounds: 1,
+            kills: 0,
+            recovery: Some(recovery),
+        },
+    );
 }
 
 /// Asserts a 503 that says when to come again; what it says of the outcome.

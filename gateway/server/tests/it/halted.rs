@@ -8,7 +8,7 @@ use crate::process::{Place, Running, text};
 use crate::redis::RedisServer;
 
 #[test]
-fn a_ledger_set_back_halts_the_lane_until_an_operator_accepts_it() {
+fn f34_a_ledger_set_back_halts_the_lane_until_an_operator_accepts_it() {
     let place = Place::new();
     let redis = RedisServer::start(&place.folder.path().join("redis"));
     let server = place.serve(&redis.url());
@@ -57,7 +57,7 @@ fn a_ledger_set_back_halts_the_lane_until_an_operator_accepts_it() {
 
 /// The lanes belong to a ledger that is gone. The operator's word lasts: no restart asks again.
 #[test]
-fn a_lane_accepted_for_another_ledger_is_not_halted_again() {
+fn f34_a_lane_accepted_for_another_ledger_is_not_halted_again() {
     let place = Place::new();
     let redis = RedisServer::start(&place.folder.path().join("redis"));
     let server = place.serve(&redis.url());
@@ -90,7 +90,7 @@ fn a_lane_accepted_for_another_ledger_is_not_halted_again() {
 }
 
 /// The numbers of the lanes that wait for an operator; each says why.
-fn halted_lanes(server: &Running) -> Vec<u64> {
+pub(crate) fn halted_lanes(server: &Running) -> Vec<u64> {
     let status = server.lane(&["status"]);
     assert!(status.status.success(), "{}", text(&status.stderr));
     let lanes: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
@@ -111,7 +111,7 @@ fn halted_lanes(server: &Running) -> Vec<u64> {
 }
 
 /// Says that the ledger is right, until every lane is served.
-fn accept_ledger(server: &Running, halted: &[u64]) {
+pub(crate) fn accept_ledger(server: &Running, halted: &[u64]) {
     for lane in halted {
         let accepted = server.lane(&["recover", &lane.to_string(), "--accept-ledger"]);
         assert!(accepted.status.success(), "{}", text(&accepted.stderr));

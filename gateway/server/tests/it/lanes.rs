@@ -46,7 +46,7 @@ fn status_shows_every_lane_as_ledger_redis_and_keeper_see_it() {
 /// Redis forgets everything; what it had leased is kept back for the grace. Who knows that the old
 /// Redis is gone for good gives it free before.
 #[test]
-fn release_gives_quarantined_units_free_before_their_grace() {
+fn f05_release_gives_quarantined_units_free_before_their_grace() {
     let place = Place::new();
     let redis = RedisServer::start(&place.folder.path().join("redis"));
     let patient = QUICK.replace("grace_ms = 4000", "grace_ms = 3600000");

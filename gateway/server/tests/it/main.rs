@@ -5,6 +5,7 @@
     reason = "a process that cannot be started or called fails its test"
 )]
 
+mod backup;
 mod canary;
 mod checkout;
 mod config;
@@ -17,6 +18,7 @@ mod grants;
 mod halted;
 mod http;
 mod lanes;
+mod matrix;
 mod metrics;
 mod ops;
 mod process;

@@ -173,7 +173,7 @@ impl Place {
         self.spawn(sluice(arguments))
     }
 
-    fn spawn(&self, mut command: Command) -> Running {
+    pub(crate) fn spawn(&self, mut command: Command) -> Running {
         let log = self.folder.path().join("log");
         let open = File::options().create(true).append(true).open(&log);
         let mut child = command

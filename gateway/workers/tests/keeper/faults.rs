@@ -20,7 +20,7 @@ use crate::world::{LANE, World, now};
 
 /// Decision 22: a cut tail held acknowledged `hot` claims.
 #[test]
-fn after_a_cut_tail_no_ticket_is_issued_again_and_quarantine_holds() {
+fn f03_after_a_cut_tail_no_ticket_is_issued_again_and_quarantine_holds() {
     let mut world = World::new();
     world.open();
     let coupon = world.publish(Some(40), "hot");
@@ -76,7 +76,7 @@ fn after_a_cut_tail_no_ticket_is_issued_again_and_quarantine_holds() {
 }
 
 #[test]
-fn a_flushed_server_is_recovered_from_the_ledger() {
+fn f05_a_flushed_server_is_recovered_from_the_ledger() {
     let mut world = World::new();
     world.open();
     let coupon = world.publish(Some(50), "ledger");
@@ -97,7 +97,7 @@ fn a_flushed_server_is_recovered_from_the_ledger() {
 }
 
 #[test]
-fn an_empty_restart_is_found_without_a_report() {
+fn f05_an_empty_restart_is_found_without_a_report() {
     let mut world = World::new();
     world.open();
     let coupon = world.publish(Some(50), "ledger");
@@ -110,7 +110,7 @@ fn an_empty_restart_is_found_without_a_report() {
 }
 
 #[test]
-fn a_step_down_and_up_that_lost_nothing_costs_one_epoch_and_no_ticket() {
+fn f08_a_step_down_and_up_that_lost_nothing_costs_one_epoch_and_no_ticket() {
     let mut world = World::new();
     world.open();
     let coupon = world.publish(Some(50), "ledger");
@@ -124,7 +124,7 @@ fn a_step_down_and_up_that_lost_nothing_costs_one_epoch_and_no_ticket() {
 
 /// It never restarted, so its own id still stands in its lane hash; only its epoch is old.
 #[test]
-fn an_old_server_that_is_back_as_it_was_left_is_recovered() {
+fn f07_an_old_server_that_is_back_as_it_was_left_is_recovered() {
     let mut world = World::new();
     world.open();
     let coupon = world.publish(Some(20), "ledger");
@@ -195,7 +195,7 @@ fn a_lost_coupon_is_a_loss_when_it_is_touched() {
 }
 
 #[test]
-fn a_gap_is_a_loss_and_salvage_goes_over_it() {
+fn f22_a_gap_is_a_loss_and_salvage_goes_over_it() {
     let mut world = World::new();
     world.open();
     let coupon = world.publish(Some(50), "ledger");
@@ -227,7 +227,7 @@ fn a_stale_report_is_ignored() {
 }
 
 #[test]
-fn a_conflict_is_set_aside_and_blocks_nobody() {
+fn f21_a_conflict_is_set_aside_and_blocks_nobody() {
     let mut world = World::new();
     world.open();
     let coupon = world.publish(Some(20), "ledger");
@@ -258,7 +258,7 @@ fn a_conflict_is_set_aside_and_blocks_nobody() {
 }
 
 #[test]
-fn a_ledger_that_is_full_marks_nothing_and_loses_nothing() {
+fn f14_f23_a_ledger_that_is_full_marks_nothing_and_loses_nothing() {
     let mut world = World::new();
     world.open();
     let coupon = world.publish(Some(20), "ledger");
@@ -416,7 +416,7 @@ fn a_rush_alone_never_costs_an_epoch_or_a_claim() {
 }
 
 #[test]
-fn an_entry_that_cannot_be_read_stops_the_mark_until_an_operator_decides() {
+fn f21_an_entry_that_cannot_be_read_stops_the_mark_until_an_operator_decides() {
     let mut world = World::new();
     world.open();
     let coupon = world.publish(Some(30), "ledger");

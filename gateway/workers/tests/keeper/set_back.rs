@@ -13,7 +13,7 @@ use sluice_workers::keeper::PhaseName;
 use crate::world::{LANE, World, now};
 
 #[test]
-fn a_ledger_that_was_set_back_halts_until_an_operator_decides() {
+fn f34_a_ledger_that_was_set_back_halts_until_an_operator_decides() {
     let mut world = World::new();
     world.open();
     let coupon = world.publish(Some(100), "ledger");

@@ -6,6 +6,8 @@
     reason = "a test ends where its stage is not as it must be"
 )]
 
+mod split;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -109,7 +111,18 @@ impl Ground {
 
     /// Starts a process, with keepers or without.
     fn start(&self, name: &str, with_keepers: bool) -> Process {
-        let mut settings = RedisSettings::new(vec![self.redis.url()]);
+        let keeping = with_keepers.then(keeping);
+        let process = self.start_at(&self.redis.url(), name, keeping);
+        let cached = Arc::clone(&process.engine);
+        process
+            .grid
+            .on_change(Box::new(move |coupon| cached.invalidate(coupon)));
+        process
+    }
+
+    /// Starts one at this Redis, whose engine hears of no changes.
+    fn start_at(&self, url: &str, name: &str, keeping: Option<KeeperSettings>) -> Process {
+        let mut settings = RedisSettings::new(vec![url.to_owned()]);
         // A loaded machine is no failure here.
         settings.claim_timeout = Duration::from_secs(4);
         settings.response_timeout = Duration::from_secs(6);
@@ -121,15 +134,7 @@ impl Ground {
             board: board.clone(),
             clock: self.clock.clone(),
         };
-        let keeping = KeeperSettings {
-            keeper_lease_ms: 1_000,
-            renewal_ms: 200,
-            lane_lease_ms: 30_000,
-            grace_ms: 60_000,
-            exclusive: false,
-            ..KeeperSettings::default()
-        };
-        let keepers = with_keepers.then(|| Keepers::spawn(&parts, keeping, name).unwrap());
+        let keepers = keeping.map(|keeping| Keepers::spawn(&parts, keeping, name).unwrap());
         let own = keepers.as_ref().map(Keepers::handle);
         let grid = Grid::join(&store, &board, own, self.lanes);
         let patient = EngineSettings {
@@ -148,8 +153,6 @@ impl Ground {
             lanes: self.lanes,
         };
         let engine = Engine::new(parts, patient).unwrap();
-        let cached = Arc::clone(&engine);
-        grid.on_change(Box::new(move |coupon| cached.invalidate(coupon)));
         Process {
             store,
             grid,
@@ -158,12 +161,12 @@ impl Ground {
         }
     }
 
-    async fn draft(&self, total: u64) -> Coupon {
+    async fn draft(&self, total: u64, durability: &str) -> Coupon {
         let number = self.ledger.next_number().await.unwrap();
         let id = self.keys.coupon_id(number);
         let json = format!(
             r#"{{"name":"c","currency":"USD","benefit":{{"type":"fixed","off":"5.00"}},
-            "limits":{{"total":{total}}}}}"#
+            "limits":{{"total":{total}}},"durability":"{durability}"}}"#
         );
         let spec = input::coupon(json.as_bytes()).unwrap();
         let draft = change::create(id, number, spec, self.clock.wall());
@@ -195,7 +198,11 @@ impl Ground {
     }
 
     async fn publish(&self, from: &Process, total: u64) -> Coupon {
-        let draft = self.draft(total).await;
+        self.publish_as(from, total, "ledger").await
+    }
+
+    async fn publish_as(&self, from: &Process, total: u64, durability: &str) -> Coupon {
+        let draft = self.draft(total, durability).await;
         let rule = |coupon: &Coupon, now| change::publish(coupon, now).unwrap();
         self.change(from, &draft, rule).await
     }
@@ -240,6 +247,17 @@ impl Process {
     }
 }
 
+fn keeping() -> KeeperSettings {
+    KeeperSettings {
+        keeper_lease_ms: 1_000,
+        renewal_ms: 200,
+        lane_lease_ms: 30_000,
+        grace_ms: 60_000,
+        exclusive: false,
+        ..KeeperSettings::default()
+    }
+}
+
 fn entry() -> AuditEntry {
     AuditEntry {
         at: Timestamp::MIN,
@@ -272,7 +290,7 @@ async fn a_gateway_without_keepers_answers_as_soon_as_the_mark_of_another_proces
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pause_is_in_force_in_every_process_when_it_has_answered() {
+async fn f27_f28_a_pause_is_in_force_in_every_process_when_it_has_answered() {
     let ground = Ground::lay().await;
     let worker = ground.start("worker", true);
     let gateway = ground.start("gateway", false);

@@ -68,7 +68,7 @@ fn the_sweeper_frees_what_ran_out_and_a_late_confirm_takes_it_again() {
 }
 
 #[test]
-fn nothing_waits_for_the_sweeper() {
+fn f19_nothing_waits_for_the_sweeper() {
     let place = Place::new();
     let server = short_holds(&place, 60_000);
     let alice = Caller::shopper(&place, &server, "alice");

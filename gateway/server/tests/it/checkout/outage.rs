@@ -78,7 +78,7 @@ fn claims(server: &Running, alice: &Caller) -> (String, String) {
 }
 
 #[test]
-fn checkout_goes_on_while_redis_is_dead() {
+fn f02_checkout_goes_on_while_redis_is_dead() {
     let place = Place::new();
     let mut redis = RedisServer::start(&place.folder.path().join("redis"));
     let server = place.serve_patiently(&redis.url());
@@ -103,7 +103,7 @@ fn checkout_goes_on_while_redis_is_dead() {
 }
 
 #[test]
-fn checkout_goes_on_while_redis_hangs() {
+fn f11_checkout_goes_on_while_redis_hangs() {
     let place = Place::new();
     let redis = RedisServer::start(&place.folder.path().join("redis"));
     let server = place.serve_patiently(&redis.url());
@@ -118,7 +118,7 @@ fn checkout_goes_on_while_redis_hangs() {
 }
 
 #[test]
-fn a_hold_outlives_the_server() {
+fn f01_a_hold_outlives_the_server() {
     let place = Place::new();
     let mut server = place.dev();
     server.wait_ready();
