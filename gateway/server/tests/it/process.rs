@@ -13,6 +13,7 @@ use crate::http::{Reply, call, wait_for};
 pub(crate) const QUICK: &str = r#"
 [data]
 listen = "127.0.0.1:0"
+drain_wait_ms = 0
 [control]
 listen = "127.0.0.1:0"
 [ops]
@@ -173,7 +174,7 @@ impl Place {
         self.spawn(sluice(arguments))
     }
 
-    fn spawn(&self, mut command: Command) -> Running {
+    pub(crate) fn spawn(&self, mut command: Command) -> Running {
         let log = self.folder.path().join("log");
         let open = File::options().create(true).append(true).open(&log);
         let mut child = command

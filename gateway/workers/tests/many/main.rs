@@ -6,6 +6,8 @@
     reason = "a test ends where its stage is not as it must be"
 )]
 
+mod shards;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -109,6 +111,16 @@ impl Ground {
 
     /// Starts a process, with keepers or without.
     fn start(&self, name: &str, with_keepers: bool) -> Process {
+        self.start_with(name, with_keepers, |_settings| {})
+    }
+
+    /// The same, with keepers of other habits.
+    fn start_with(
+        &self,
+        name: &str,
+        with_keepers: bool,
+        change: impl FnOnce(&mut KeeperSettings),
+    ) -> Process {
         let mut settings = RedisSettings::new(vec![self.redis.url()]);
         // A loaded machine is no failure here.
         settings.claim_timeout = Duration::from_secs(4);
@@ -121,7 +133,7 @@ impl Ground {
             board: board.clone(),
             clock: self.clock.clone(),
         };
-        let keeping = KeeperSettings {
+        let mut keeping = KeeperSettings {
             keeper_lease_ms: 1_000,
             renewal_ms: 200,
             lane_lease_ms: 30_000,
@@ -129,6 +141,7 @@ impl Ground {
             exclusive: false,
             ..KeeperSettings::default()
         };
+        change(&mut keeping);
         let keepers = with_keepers.then(|| Keepers::spawn(&parts, keeping, name).unwrap());
         let own = keepers.as_ref().map(Keepers::handle);
         let grid = Grid::join(&store, &board, own, self.lanes);
@@ -159,11 +172,15 @@ impl Ground {
     }
 
     async fn draft(&self, total: u64) -> Coupon {
+        self.draft_of(total, 1).await
+    }
+
+    async fn draft_of(&self, total: u64, shards: u16) -> Coupon {
         let number = self.ledger.next_number().await.unwrap();
         let id = self.keys.coupon_id(number);
         let json = format!(
             r#"{{"name":"c","currency":"USD","benefit":{{"type":"fixed","off":"5.00"}},
-            "limits":{{"total":{total}}}}}"#
+            "limits":{{"total":{total}}},"shards":{shards}}}"#
         );
         let spec = input::coupon(json.as_bytes()).unwrap();
         let draft = change::create(id, number, spec, self.clock.wall());
@@ -183,14 +200,15 @@ impl Ground {
             .update_coupon(coupon.revision, &next, "t", entry())
             .await
             .unwrap();
-        let lane = self.lanes.lane_of(coupon.id);
         let versions = self.ledger.versions(coupon.id).await.unwrap();
         let versions: Vec<_> = versions.into_iter().map(|row| row.published).collect();
         let published = sluice_domain::published::Published::of(&next, &versions).unwrap();
-        let epoch = self.ledger.lane(lane).await.unwrap().epoch;
-        from.store.install(lane, epoch, &published).await.unwrap();
+        for lane in self.lanes.lanes_of(coupon.id, coupon.spec.shards) {
+            let epoch = self.ledger.lane(lane).await.unwrap().epoch;
+            from.store.install(lane, epoch, &published).await.unwrap();
+            from.grid.hydrate(lane, coupon.id);
+        }
         from.grid.changed(coupon.id);
-        from.grid.hydrate(lane, coupon.id);
         next
     }
 
