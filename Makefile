@@ -10,7 +10,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 DATA_DIR ?= ./var
 
-.PHONY: help bootstrap bootstrap-k6 bootstrap-cassandra run test lint fmt deny faults sim k6 bench bench-peers openapi clean
+.PHONY: help bootstrap bootstrap-k6 bootstrap-cassandra run test lint fmt deny faults sim k6 k6-grid bench bench-peers openapi clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ sim: bootstrap ## The deterministic simulator: SEEDS=n seeds from FIRST=n; a fai
 
 k6: bootstrap bootstrap-k6 ## The k6 scenarios against a server of their own, each closed by an audit
 	@loadtest/run.sh
+
+k6-grid: bootstrap bootstrap-k6 bootstrap-cassandra ## The k6 flash sale on SQLite, on Cassandra, and on Cassandra with a Redis Cluster, two gateways, four shards
+	@loadtest/grid.sh
 
 bench: bootstrap ## Criterion benches of pure code and of the Lua scripts
 	@cargo bench --locked --package sluice-benches

@@ -13,7 +13,6 @@ scenarios=("$@")
 
 export RESULTS_DIR=${RESULTS_DIR:-$root/loadtest/results}
 ready_seconds=${READY_SECONDS:-60}
-scenario_seconds=${SCENARIO_SECONDS:-420}
 stop_seconds=${STOP_SECONDS:-30}
 users=${USERS_MAX:-50000}
 flash_users=${FLASH_USERS:-50000}
@@ -21,20 +20,8 @@ flash_users=${FLASH_USERS:-50000}
 
 work=
 server_pid=
-k6_pid=
 
-say() { printf 'loadtest: %s\n' "$*" >&2; }
-die() { say "$*"; exit 1; }
-
-# Waits until a process is gone, at most so many seconds; false where it still runs.
-gone_within() {
-    local pid=$1 tries=$(( $2 * 10 ))
-    while kill -0 "$pid" 2>/dev/null; do
-        tries=$(( tries - 1 ))
-        [ "$tries" -gt 0 ] || return 1
-        sleep 0.1
-    done
-}
+. loadtest/steps.sh
 
 # Stops the server and answers with its exit code.
 stop_server() {
@@ -60,22 +47,6 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-
-find_binaries() {
-    if [ -n "${SLUICE_BIN:-}" ]; then
-        sluice=$SLUICE_BIN
-    else
-        # The cache that the Makefile chooses, where nobody has chosen another.
-        export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice/target}
-        say "building the release binary"
-        cargo build --release --locked --package sluice
-        sluice=$CARGO_TARGET_DIR/release/sluice
-    fi
-    [ -x "$sluice" ] || die "there is no sluice at $sluice"
-    k6=${K6_BIN:-$root/loadtest/bin/k6}
-    [ -x "$k6" ] || deploy/bootstrap.sh k6
-    [ -x "$k6" ] || die "there is no k6 at $k6"
-}
 
 # A member of the ready line, which is flat JSON.
 ready() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" "$work/ready"; }
@@ -109,29 +80,6 @@ make_users() {
     "$sluice" token --data-dir "$work/data" --users "${SMOKE_WALKS:-5}" --prefix buyer --out "$SLUICE_TOKENS"
 }
 
-# Runs one scenario in the background, so that it can be stopped when its time is over.
-run_scenario() {
-    local name=$1 status=0
-    rm -f "$RESULTS_DIR/$name".{txt,json,xml,log}
-    "$k6" run --quiet --no-color --no-usage-report "loadtest/scenarios/$name.js" \
-        >"$RESULTS_DIR/$name.log" 2>&1 &
-    k6_pid=$!
-    if ! gone_within "$k6_pid" "$scenario_seconds"; then
-        say "$name did not end within $scenario_seconds s; stopping it"
-        kill -KILL "$k6_pid" 2>/dev/null || true
-    fi
-    wait "$k6_pid" || status=$?
-    k6_pid=
-    # The summary's first line says it all; without one the log has to.
-    if [ -f "$RESULTS_DIR/$name.txt" ]; then
-        head -n 1 "$RESULTS_DIR/$name.txt"
-    else
-        tail -n 15 "$RESULTS_DIR/$name.log" >&2
-        printf '%s failed without a summary (exit code %s), see %s\n' "$name" "$status" "$RESULTS_DIR/$name.log"
-    fi
-    return "$status"
-}
-
 # Everything that the stores can show, over all coupons of all scenarios, beside the running server.
 run_audit() {
     local status=0
@@ -147,10 +95,6 @@ run_stop() {
     printf 'graceful stop %s: exit code %s\n' "$([ "$status" -eq 0 ] && echo passed || echo failed)" "$status"
     return "$status"
 }
-
-passed=0
-failed=0
-count() { if "$@"; then passed=$(( passed + 1 )); else failed=$(( failed + 1 )); fi; }
 
 for scenario in "${scenarios[@]}"; do
     [ -f "loadtest/scenarios/$scenario.js" ] || die "there is no scenario $scenario"

@@ -16,8 +16,11 @@ function count(name, fallback, least = 1) {
   return value;
 }
 
+// Gateways, separated by commas: a virtual user stays with one, as a browser with its connection.
+const gateways = text('SLUICE_DATA_URL', 'http://127.0.0.1:8080').split(',');
+
 export const target = {
-  data: text('SLUICE_DATA_URL', 'http://127.0.0.1:8080'),
+  data: gateways[__VU % gateways.length],
   control: text('SLUICE_CONTROL_URL', 'http://127.0.0.1:8081'),
   adminKey: text('SLUICE_ADMIN_KEY', ''),
 };
@@ -47,6 +50,8 @@ export const flash = {
   // Claims a second at the height of the storm. k6 itself costs more CPU than the server.
   peak: count('FLASH_PEAK', 1000),
   rampSeconds: count('FLASH_RAMP_SECONDS', 3),
+  // Lanes that the coupon's stock is spread over.
+  shards: count('FLASH_SHARDS', 1),
 };
 
 export const hotKey = {

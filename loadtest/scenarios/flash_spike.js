@@ -52,9 +52,8 @@ function stages() {
 }
 
 export function setup() {
-  return {
-    coupon: publishedCoupon('Flash sale', { limits: { total: flash.pieces, per_user: 1 } }),
-  };
+  const limits = { total: flash.pieces, per_user: 1 };
+  return { coupon: publishedCoupon('Flash sale', { limits, shards: flash.shards }) };
 }
 
 export default function storm({ coupon }) {

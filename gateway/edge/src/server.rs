@@ -3,15 +3,17 @@
 mod background;
 mod cap;
 mod connection;
+mod farewell;
 
 use std::future::Future;
-use std::sync::atomic::AtomicUsize;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sluice_checkout::Checkout;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::admission::Admission;
@@ -45,6 +47,8 @@ pub struct Edge<C> {
     pub(crate) metrics: Metrics,
     pub(crate) admission: Admission,
     pub(crate) in_flight: AtomicUsize,
+    /// Each answer over HTTP/1 is the last of its connection.
+    leaving: AtomicBool,
     connections: Arc<Semaphore>,
     per_address: Option<Arc<AddressCap>>,
     /// Taken by the first listener that is served.
@@ -111,6 +115,7 @@ impl<C: Claims> Edge<C> {
             metrics: Metrics::register(),
             admission: Admission::new(settings.in_flight_max),
             in_flight: AtomicUsize::new(0),
+            leaving: AtomicBool::new(false),
             connections: Arc::new(Semaphore::new(connections_max)),
             per_address,
             background: Mutex::new(Some(Background { quota, asks })),
@@ -118,8 +123,20 @@ impl<C: Claims> Edge<C> {
         }))
     }
 
+    /// Says good-bye before the stop: from now on each answer over HTTP/1 carries `Connection: close`
+    /// and ends its connection, so that clients go elsewhere by themselves. Everything is served as
+    /// before.
+    pub fn announce_stop(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
     /// Serves a listener until `shutdown` completes; then no connection is accepted any more, those
-    /// that are open finish their requests, and what is left at the drain deadline is cut.
+    /// that are open finish their requests, and what is left at the drain deadline is cut. Nobody
+    /// who is connected is reset.
     ///
     /// Several listeners may be served at once, also on several runtimes; limits are shared.
     pub async fn serve(
@@ -141,9 +158,14 @@ impl<C: Claims> Edge<C> {
             () = shutdown => {}
             () = self.accept_all(&listener, &mut tasks, &draining) => {}
         }
-        // Closing the listener first lets the balancer's next attempt go elsewhere.
-        drop(listener);
+        self.announce_stop();
         drain.send_replace(true);
+        farewell::close(listener, |stream, peer| {
+            // Without a slot where none is left: these are no more than the kernel's queue holds.
+            let slot = Arc::clone(&self.connections).try_acquire_owned().ok();
+            self.take_in(stream, peer, slot, &mut tasks, &draining);
+        })
+        .await;
         self.finish(tasks).await
     }
 
@@ -170,19 +192,30 @@ impl<C: Claims> Edge<C> {
             };
             // Finished connections are forgotten here, so the set is as large as what is open.
             while tasks.try_join_next().is_some() {}
-            let Some(place) = self.place(&stream, peer.ip()) else {
-                continue;
-            };
-            let connection = Connection {
-                edge: Arc::clone(self),
-                peer: peer.ip(),
-                draining: draining.clone(),
-            };
-            tasks.spawn(async move {
-                connection.serve(stream).await;
-                drop((place, slot));
-            });
+            self.take_in(stream, peer, Some(slot), tasks, draining);
         }
+    }
+
+    fn take_in(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        slot: Option<OwnedSemaphorePermit>,
+        tasks: &mut JoinSet<()>,
+        draining: &watch::Receiver<bool>,
+    ) {
+        let Some(place) = self.place(&stream, peer.ip()) else {
+            return;
+        };
+        let connection = Connection {
+            edge: Arc::clone(self),
+            peer: peer.ip(),
+            draining: draining.clone(),
+        };
+        tasks.spawn(async move {
+            connection.serve(stream).await;
+            drop((place, slot));
+        });
     }
 
     /// A place under the address's cap; `None` closes the connection unanswered: who floods gets

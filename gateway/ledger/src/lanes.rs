@@ -39,6 +39,18 @@ pub struct LaneRow {
     pub seq: u64,
 }
 
+impl LaneRow {
+    /// What `until` is in the row of a lane that its keeper has given back: anybody may take it at
+    /// once.
+    pub const GIVEN_BACK: Timestamp = Timestamp::MIN;
+
+    /// Whether its keeper has given it back, or it never had one.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.keeper.0 == 0 || self.until == Self::GIVEN_BACK
+    }
+}
+
 /// Whether a conditional write took place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LaneWrite {
@@ -65,7 +77,7 @@ pub trait Lanes: Send + Sync + 'static {
         until: Timestamp,
     ) -> Result<LaneWrite, LedgerError>;
 
-    /// Prolongs the keeper's hold.
+    /// Prolongs the keeper's hold; with [`LaneRow::GIVEN_BACK`] it ends it.
     async fn renew_lane(
         &self,
         fence: LaneFence,

@@ -1,31 +1,20 @@
 //! The small pieces between crates that do not know each other: each implements the port of one
 //! over the handle of another.
 
+pub(crate) mod lanes;
 pub(crate) mod service_keys;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sluice_claim::engine::Engine;
 use sluice_claim::outcome::{ClaimOutcome, Unavailable};
-use sluice_claim::port::{
-    ClaimLookup, ClaimReader, ClaimStore, KeeperRequests as _, NotReady, ReadError,
-};
-use sluice_control::port::{
-    Gateways, Granter, KeeperStatus, LaneOperator, Lowering, OperatorError,
-};
-use sluice_domain::id::{ClaimId, CouponId, Epoch, LaneId, UserId};
-use sluice_domain::lease::LeaseState;
+use sluice_claim::port::{ClaimLookup, ClaimReader, ClaimStore, ReadError};
+use sluice_control::port::{Gateways, Granter};
+use sluice_domain::id::{ClaimId, CouponId, LaneId, UserId};
 use sluice_edge::limits::slice::{QuotaError, QuotaSource, SliceAsk, SliceGrant};
 use sluice_hotstate::redis::limits::LimiterRedis;
 use sluice_ledger::Ledger;
-use sluice_workers::KeeperHandle;
-use sluice_workers::keeper::LowerOutcome;
-use sluice_workers::lanes::AskError;
-
-/// How long an operator waits for a keeper before the answer is "not yet".
-const OPERATOR_WAIT: Duration = Duration::from_secs(5);
+use sluice_workers::Grid;
 
 /// The ledger, as waiters and polls of the claim engine read it.
 pub(crate) struct LedgerReader(pub(crate) Arc<dyn Ledger>);
@@ -41,6 +30,15 @@ impl ClaimReader for LedgerReader {
                 reason: error.to_string(),
             })?;
         Ok(ClaimLookup { row, epoch })
+    }
+}
+
+/// The gateways of all processes that share the ledger.
+pub(crate) struct AllGateways(pub(crate) Arc<Grid>);
+
+impl Gateways for AllGateways {
+    fn invalidate(&self, coupon: CouponId) {
+        self.0.changed(coupon);
     }
 }
 
@@ -85,112 +83,6 @@ impl<S: ClaimStore> Granter for EngineGrants<S> {
     }
 }
 
-/// The keepers, as the control plane gives them orders.
-pub(crate) struct KeeperLanes {
-    /// The keepers.
-    pub(crate) keepers: KeeperHandle,
-    /// Where quarantined leases are looked up.
-    pub(crate) ledger: Arc<dyn Ledger>,
-}
-
-#[async_trait::async_trait]
-impl LaneOperator for KeeperLanes {
-    fn changed(&self, lane: LaneId, coupon: CouponId) {
-        self.keepers.hydrate(lane, coupon);
-    }
-
-    fn lost(&self, lane: LaneId, epoch: Epoch, reason: NotReady) {
-        self.keepers.report_loss(lane, epoch, reason);
-    }
-
-    async fn lower_total(
-        &self,
-        lane: LaneId,
-        coupon: CouponId,
-        target: u64,
-    ) -> Result<Lowering, OperatorError> {
-        let asked = self.keepers.lower_total(coupon, target);
-        let Ok(answer) = tokio::time::timeout(OPERATOR_WAIT, asked).await else {
-            return Ok(Lowering::StillClosing);
-        };
-        match answer.map_err(|error| refused(lane, &error))? {
-            LowerOutcome::Lowered(stock) => Ok(Lowering::Lowered(stock)),
-            LowerOutcome::TooMuch {
-                stock,
-                granted,
-                quarantined,
-                grace_until,
-            } => Ok(Lowering::TooMuchGranted {
-                stock,
-                granted,
-                quarantined,
-                grace_until,
-            }),
-            LowerOutcome::Busy => Err(OperatorError::Refused {
-                lane,
-                reason: "another lowering of this coupon is under way; try again when it is done"
-                    .to_owned(),
-            }),
-        }
-    }
-
-    async fn recover(&self, lane: LaneId, accept_ledger: bool) -> Result<(), OperatorError> {
-        if accept_ledger {
-            return self
-                .keepers
-                .accept_ledger(lane)
-                .await
-                .map_err(|error| refused(lane, &error));
-        }
-        match self.keepers.recover(lane).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(OperatorError::Refused {
-                lane,
-                reason: "it is not served now; where it is halted, accept_ledger is the way out"
-                    .to_owned(),
-            }),
-            Err(error) => Err(refused(lane, &error)),
-        }
-    }
-
-    async fn release(&self, lane: LaneId) -> Result<(), OperatorError> {
-        let leases =
-            self.ledger
-                .live_leases(lane)
-                .await
-                .map_err(|error| OperatorError::Unavailable {
-                    lane,
-                    reason: error.to_string(),
-                })?;
-        let quarantined: BTreeSet<CouponId> = leases
-            .iter()
-            .filter(|lease| lease.state == LeaseState::Quarantined)
-            .map(|lease| lease.coupon)
-            .collect();
-        for coupon in quarantined {
-            let released = self.keepers.release(lane, coupon).await;
-            let units = released.map_err(|error| refused(lane, &error))?;
-            tracing::warn!(%lane, %coupon, units, "quarantined units were released by an operator");
-        }
-        Ok(())
-    }
-
-    fn status(&self, lane: LaneId) -> Option<KeeperStatus> {
-        let status = self.keepers.watch(lane)?.borrow().clone();
-        let detail = match (&status.halted, status.unreadable) {
-            (Some(why), _) => why.clone(),
-            (None, Some(entry)) => format!(
-                "outbox entry {entry} cannot be read and stops the mark; a recovery sets it aside"
-            ),
-            (None, None) => String::new(),
-        };
-        Some(KeeperStatus {
-            phase: status.phase.label().to_owned(),
-            detail,
-        })
-    }
-}
-
 /// Shared request quotas on the limiter Redis.
 pub(crate) struct SharedQuota(Arc<LimiterRedis>);
 
@@ -229,18 +121,5 @@ impl SharedQuota {
             granted,
             retry_after_ms: if granted == 0 { left } else { 0 },
         })
-    }
-}
-
-fn refused(lane: LaneId, error: &AskError) -> OperatorError {
-    match error {
-        AskError::NoSuchLane(_) | AskError::Unavailable(_) => OperatorError::Unavailable {
-            lane,
-            reason: error.to_string(),
-        },
-        AskError::Refused(why) => OperatorError::Refused {
-            lane,
-            reason: why.to_string(),
-        },
     }
 }

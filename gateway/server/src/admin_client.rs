@@ -18,10 +18,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Ready {
     /// Always `ready`.
     pub(crate) event: String,
-    /// The data plane.
-    pub(crate) data: String,
-    /// The control plane.
-    pub(crate) control: String,
+    /// The data plane, where the process has that role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<String>,
+    /// The control plane, where the process has that role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) control: Option<String>,
     /// The ops port.
     pub(crate) ops: String,
     /// A key with the role `admin`; `sluice dev` only.
@@ -76,7 +78,12 @@ impl Client {
         if key.is_none() {
             bail!("no admin key: give --key or set SLUICE_ADMIN_KEY");
         }
-        Self::new(url.unwrap_or(&ready.control), key)
+        let Some(url) = url.or(ready.control.as_deref()) else {
+            bail!(
+                "the process of this data folder has no control role: give --url of one that has"
+            );
+        };
+        Self::new(url, key)
     }
 
     /// One call.

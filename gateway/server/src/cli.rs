@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+
+use crate::role::Role;
 
 /// Coupons at storm scale: exact, durable, explained.
 #[derive(Debug, Parser)]
@@ -70,20 +72,10 @@ pub(crate) struct ServeArgs {
     /// The configuration file
     #[arg(long)]
     pub(crate) config: PathBuf,
-    /// Roles to run; the SQLite ledger needs all of them in one process
+    /// What this process does: data (claims and checkout over HTTP), control (the admin API),
+    /// workers (the lanes' keepers). Less than all of it needs the CQL ledger
     #[arg(long, value_delimiter = ',', default_values = ["data", "control", "workers"])]
     pub(crate) role: Vec<Role>,
-}
-
-/// A part of the system that can run apart once the ledger allows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(crate) enum Role {
-    /// Claims over HTTP
-    Data,
-    /// The admin API
-    Control,
-    /// Lane keepers
-    Workers,
 }
 
 /// Which system a command is about.

@@ -9,10 +9,12 @@ mod command;
 mod config;
 mod data_dir;
 mod hotstate_watch;
+mod lane_watch;
 mod ledger_store;
 mod ops;
 mod readiness;
 mod redis_child;
+mod role;
 mod telemetry;
 
 use std::process::ExitCode;

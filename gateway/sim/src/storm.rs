@@ -42,7 +42,7 @@ pub enum Mode {
     Serve,
     /// `sluice dev`, whose Redis is its child.
     Dev,
-    /// `sluice serve` on a ledger of three CQL nodes and a Redis Cluster of three masters, each with
+    /// Two of `sluice serve` on a ledger of three CQL nodes and a Redis Cluster of three masters, each with
     /// a replica; the first coupon has shards.
     Distributed,
 }

@@ -1,18 +1,24 @@
 //! Keepers in other processes: what an engine asks of a lane's keeper travels over the bus where
-//! this process does not keep the lane, and what others ask of this one's keepers arrives by it.
+//! this process does not keep the lane, and what others ask of this one's keepers arrives by it. So
+//! do words between keepers of one coupon's lanes, and what a control plane orders.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use sluice_claim::durability::MarkBoard;
 use sluice_claim::port::{KeeperRequests, NotReady};
 use sluice_domain::id::{CouponId, Epoch, LaneId};
 use sluice_domain::lane::LaneCount;
 use sluice_hotstate::RedisHotState;
-use sluice_hotstate::redis::bus::{Bus, Listener, Word};
+use sluice_hotstate::redis::bus::{Bus, Listener, Order, Word};
 use sluice_hotstate::redis::relay::MarkRelay;
+use tokio::task::JoinSet;
 
-use crate::keeper::PhaseName;
+use crate::keeper::{PhaseName, ShardNote, ShardWord};
 use crate::lanes::KeeperHandle;
+
+/// How long a process that ends waits for its last words to be passed on.
+const LAST_WORDS_WAIT: Duration = Duration::from_secs(1);
 
 /// What is done when another process changed a coupon: its cached definition is dropped.
 pub type OnChange = Box<dyn Fn(CouponId) + Send + Sync>;
@@ -21,6 +27,8 @@ pub type OnChange = Box<dyn Fn(CouponId) + Send + Sync>;
 pub struct Grid {
     shared: Arc<Shared>,
     bus: Arc<Bus>,
+    /// One for each lane: says that it is free when its keeper has given it back.
+    last_words: Mutex<JoinSet<()>>,
 }
 
 /// What arriving words are given to.
@@ -55,7 +63,44 @@ impl Grid {
         relay.begin();
         // It is set once, here.
         let _first = shared.relay.set(relay);
-        Arc::new(Self { shared, bus })
+        let mut last_words = JoinSet::new();
+        if let Some(own) = &shared.own {
+            let post = Arc::clone(&bus);
+            own.send_elsewhere(Box::new(move |note| post.say(word_of(note))));
+            for lane in lanes.iter() {
+                last_words.spawn(say_when_free(own.clone(), lane, Arc::clone(&bus)));
+            }
+        }
+        Arc::new(Self {
+            shared,
+            bus,
+            last_words: Mutex::new(last_words),
+        })
+    }
+
+    /// After the keepers of this process have stopped: waits, a moment at most, until the others
+    /// were told which lanes are free.
+    pub async fn leave(&self) {
+        let mut words = {
+            let mut held = self
+                .last_words
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *held)
+        };
+        let said = async { while words.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WORDS_WAIT, said).await.is_err() {
+            tracing::warn!("the others were not told of every lane; they find out by themselves");
+        }
+    }
+
+    /// Gives an order to the keeper of a lane, wherever it is. Nobody answers: what came of it is
+    /// seen in the ledger, and an order that was lost is given again.
+    pub fn order(&self, lane: LaneId, order: Order) {
+        match &self.shared.own {
+            Some(own) if own.keeps(lane) => own.begin(lane, order),
+            Some(_) | None => self.bus.say(Word::Ordered(lane, order)),
+        }
     }
 
     /// What to do when another process changed a coupon; set once, before the first claim.
@@ -70,22 +115,11 @@ impl Grid {
         self.shared.change(coupon);
         self.bus.say(Word::Changed(coupon));
     }
-
-    /// Whether a keeper of this process is in charge of the lane.
-    fn keeps(&self, lane: LaneId) -> bool {
-        let watched = self.shared.own.as_ref().and_then(|own| own.watch(lane));
-        watched.is_some_and(|lane| {
-            !matches!(
-                lane.borrow().phase,
-                PhaseName::Watching | PhaseName::Stopped
-            )
-        })
-    }
 }
 
 impl KeeperRequests for Grid {
     fn hydrate(&self, lane: LaneId, coupon: CouponId) {
-        if let (true, Some(own)) = (self.keeps(lane), &self.shared.own) {
+        if let Some(own) = self.shared.keeper_of(lane) {
             own.hydrate(lane, coupon);
         } else {
             self.bus.say(Word::Wanted(lane, coupon));
@@ -93,7 +127,7 @@ impl KeeperRequests for Grid {
     }
 
     fn report_loss(&self, lane: LaneId, epoch: Epoch, reason: NotReady) {
-        if let (true, Some(own)) = (self.keeps(lane), &self.shared.own) {
+        if let Some(own) = self.shared.keeper_of(lane) {
             own.report_loss(lane, epoch, reason);
         } else if matches!(reason, NotReady::Epoch(_)) || epoch == Epoch(0) {
             // The lane moved on, and the word of it was missed.
@@ -106,11 +140,29 @@ impl KeeperRequests for Grid {
     }
 
     fn granted(&self, lane: LaneId) {
-        if let (true, Some(own)) = (self.keeps(lane), &self.shared.own) {
+        if let Some(own) = self.shared.keeper_of(lane) {
             own.granted(lane);
         } else {
             self.bus.say(Word::Granted(lane));
         }
+    }
+}
+
+/// A note between keepers, as the bus carries it.
+fn word_of(note: ShardNote) -> Word {
+    match note.word {
+        ShardWord::GiveBack { from } => Word::GiveBack(note.to, note.coupon, from),
+        ShardWord::Look => Word::Wanted(note.to, note.coupon),
+    }
+}
+
+async fn say_when_free(own: KeeperHandle, lane: LaneId, bus: Arc<Bus>) {
+    let Some(mut status) = own.watch(lane) else {
+        return;
+    };
+    let stopped = status.wait_for(|status| status.phase == PhaseName::Stopped);
+    if stopped.await.is_ok() {
+        bus.say_now(Word::Free(lane)).await;
     }
 }
 
@@ -120,6 +172,19 @@ impl Shared {
     fn change(&self, coupon: CouponId) {
         if let Some(act) = self.on_change.get() {
             act(coupon);
+        }
+    }
+
+    /// This process's keepers, where one of them is in charge of the lane.
+    fn keeper_of(&self, lane: LaneId) -> Option<&KeeperHandle> {
+        self.own.as_ref().filter(|own| own.keeps(lane))
+    }
+
+    /// Words to a lane's keeper are heard by the process that has it; keepers that only watch are
+    /// not woken by them, since each time they would ask the ledger for the lane.
+    fn tell_keeper(&self, lane: LaneId, tell: impl FnOnce(&KeeperHandle)) {
+        if let Some(own) = self.keeper_of(lane) {
+            tell(own);
         }
     }
 }
@@ -138,20 +203,25 @@ impl Listener for Shared {
                 }
             }
             Word::Changed(coupon) => self.change(coupon),
-            // A keeper that only watches drops what it is told.
-            Word::Granted(lane) => {
-                if let Some(own) = &self.own {
-                    own.granted(lane);
-                }
-            }
+            Word::Granted(lane) => self.tell_keeper(lane, |own| own.granted(lane)),
             Word::Wanted(lane, coupon) => {
-                if let Some(own) = &self.own {
-                    own.hydrate(lane, coupon);
-                }
+                self.tell_keeper(lane, |own| own.hydrate(lane, coupon));
             }
             Word::Lost(lane, epoch, reason) => {
+                self.tell_keeper(lane, |own| own.report_loss(lane, epoch, reason));
+            }
+            Word::GiveBack(to, coupon, from) => self.tell_keeper(to, |own| {
+                own.hear(ShardNote {
+                    to,
+                    coupon,
+                    word: ShardWord::GiveBack { from },
+                });
+            }),
+            Word::Ordered(lane, order) => self.tell_keeper(lane, |own| own.begin(lane, order)),
+            Word::Free(lane) => {
+                // Whoever watches it looks at once.
                 if let Some(own) = &self.own {
-                    own.report_loss(lane, epoch, reason);
+                    own.nudge(lane);
                 }
             }
             Word::Alive => {}

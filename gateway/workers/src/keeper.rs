@@ -13,13 +13,15 @@
 //! stores or may be forgotten, so a dropped future or a killed process costs a repetition only.
 //!
 //! The procedures are named by the words of the protocol: [`start`], [`renew`], [`drain`],
-//! [`lease`], [`close`], [`clear`], [`hydrate`], [`recover`], [`salvage`], [`shards`], [`sweep`].
+//! [`lease`], [`close`], [`clear`], [`hand_over`], [`hydrate`], [`recover`], [`salvage`],
+//! [`shards`], [`sweep`].
 
 mod clear;
 mod close;
 pub mod decide;
 mod drain;
 mod figures;
+mod hand_over;
 mod hydrate;
 mod lease;
 mod operate;
@@ -164,6 +166,8 @@ pub struct Keeper {
     /// What is to be told to the keepers of other lanes.
     notes: Vec<ShardNote>,
     stopping: bool,
+    /// The entry up to which a stopping keeper drains before it hands the lane over.
+    hand_over_at: Option<EntryNumber>,
     /// An operator let this ledger be right for the recovery to come.
     accepted: bool,
     /// Faults in a row.
@@ -243,6 +247,7 @@ impl Keeper {
             figures: LaneFigures::new(lane),
             notes: Vec::new(),
             stopping: false,
+            hand_over_at: None,
             accepted: false,
             failures: 0,
         }
@@ -273,8 +278,14 @@ impl Keeper {
             }
             Err(trouble) => self.face(trouble),
         };
-        self.figures.phase(self.phase_name());
-        self.show_outbox();
+        let phase = self.phase_name();
+        self.figures.phase(phase);
+        if matches!(phase, PhaseName::Watching | PhaseName::Stopped) {
+            // Whoever has the lane shows these.
+            self.figures.nothing();
+        } else {
+            self.show_outbox();
+        }
         next
     }
 
@@ -303,7 +314,8 @@ impl Keeper {
     }
 
     /// Stops leasing and brings back what is leased, so that a restart finds nothing to
-    /// quarantine; [`Next::Stopped`] follows when that is done.
+    /// quarantine; or, where other processes can go on, hands the lane over with it.
+    /// [`Next::Stopped`] follows when that is done.
     pub fn stop(&mut self) {
         self.stopping = true;
     }

@@ -1,15 +1,18 @@
 //! All lanes of a process: their keepers, and the handle by which others reach them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sluice_claim::port::{KeeperRequests, NotReady};
 use sluice_domain::id::{CouponId, Epoch, LaneId};
 use sluice_domain::lane::LaneCount;
+use sluice_hotstate::redis::bus::Order;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::keeper::{Keeper, KeeperParts, LaneStatus, LowerOutcome, OperateError, PhaseName};
+use crate::keeper::{
+    Keeper, KeeperParts, LaneStatus, LowerOutcome, OperateError, PhaseName, ShardNote,
+};
 use crate::mailbox::{Command, Mailbox};
 use crate::runner;
 use crate::settings::{KeeperSettings, SettingsError};
@@ -25,8 +28,17 @@ pub struct Keepers {
 #[derive(Clone)]
 pub struct KeeperHandle {
     lanes: LaneCount,
-    mailboxes: Arc<[Arc<Mailbox>]>,
+    posts: Arc<Posts>,
 }
+
+/// The mailboxes of this process's keepers, and the way to those of others.
+pub(crate) struct Posts {
+    mailboxes: Vec<Arc<Mailbox>>,
+    elsewhere: OnceLock<Elsewhere>,
+}
+
+/// Takes notes for keepers of other processes. Must not wait.
+pub type Elsewhere = Box<dyn Fn(ShardNote) + Send + Sync>;
 
 /// Why a keeper did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,17 +78,21 @@ impl Keepers {
                 move || Keeper::new(parts.clone(), Arc::clone(&settings), lane, &holder)
             })
             .collect();
-        let mailboxes: Arc<[Arc<Mailbox>]> = makers
+        let mailboxes = makers
             .iter()
             .map(|make| Arc::new(Mailbox::new(make().status())))
             .collect();
+        let posts = Arc::new(Posts {
+            mailboxes,
+            elsewhere: OnceLock::new(),
+        });
         let mut tasks = JoinSet::new();
         for (lane, make) in lanes.iter().zip(makers) {
-            let (all, clock) = (Arc::clone(&mailboxes), Arc::clone(&parts.clock));
+            let (all, clock) = (Arc::clone(&posts), Arc::clone(&parts.clock));
             tasks.spawn(runner::supervise(make, lane, all, clock));
         }
         Ok(Self {
-            handle: KeeperHandle { lanes, mailboxes },
+            handle: KeeperHandle { lanes, posts },
             tasks,
             settings,
         })
@@ -88,11 +104,12 @@ impl Keepers {
         self.handle.clone()
     }
 
-    /// Stops gracefully: nothing is leased any more, what is leased comes back, what was granted
-    /// becomes rows. Takes `deadline` at most, and not longer than `stop_ms_max`; true where all
+    /// Stops gracefully: nothing is leased any more, what was granted becomes rows. The only process
+    /// there is calls back what is leased; one of several leaves it where it is and gives its lanes
+    /// back, and another goes on with them. Takes `deadline` at most, and not longer than `stop_ms_max`; true where all
     /// lanes were through by then. What was not is found and settled at the next start.
     pub async fn shutdown(mut self, deadline: Duration) -> bool {
-        for mailbox in &*self.handle.mailboxes {
+        for mailbox in &self.handle.posts.mailboxes {
             mailbox.stop();
         }
         let most = Duration::from_millis(self.settings.stop_ms_max);
@@ -176,7 +193,8 @@ impl KeeperHandle {
     /// How all lanes stand, in order.
     #[must_use]
     pub fn status(&self) -> Vec<LaneStatus> {
-        self.mailboxes
+        self.posts
+            .mailboxes
             .iter()
             .map(|mailbox| mailbox.status().borrow().clone())
             .collect()
@@ -185,7 +203,8 @@ impl KeeperHandle {
     /// Whether every lane is served.
     #[must_use]
     pub fn all_open(&self) -> bool {
-        self.mailboxes
+        self.posts
+            .mailboxes
             .iter()
             .all(|mailbox| mailbox.status().borrow().phase == PhaseName::Open)
     }
@@ -193,7 +212,8 @@ impl KeeperHandle {
     /// Whether any lane is served.
     #[must_use]
     pub fn any_open(&self) -> bool {
-        self.mailboxes
+        self.posts
+            .mailboxes
             .iter()
             .any(|mailbox| mailbox.status().borrow().phase == PhaseName::Open)
     }
@@ -218,7 +238,65 @@ impl KeeperHandle {
     }
 
     fn mailbox(&self, lane: LaneId) -> Option<&Mailbox> {
+        self.posts.mailbox(lane)
+    }
+
+    /// Whether a keeper of this process is in charge of the lane.
+    #[must_use]
+    pub fn keeps(&self, lane: LaneId) -> bool {
+        self.mailbox(lane).is_some_and(Mailbox::keeps)
+    }
+
+    /// Hands a word of another lane's keeper, maybe in another process, to this lane's.
+    pub fn hear(&self, note: ShardNote) {
+        if let Some(mailbox) = self.mailbox(note.to) {
+            mailbox.hear(note.coupon, note.word);
+        }
+    }
+
+    /// Gives an order and does not wait for the end of it: the ledger shows that.
+    pub fn begin(&self, lane: LaneId, order: Order) {
+        let command = match order {
+            Order::Lower(coupon, target) => Command::Lower(coupon, target, nobody()),
+            Order::Recover => Command::Recover(nobody()),
+            Order::AcceptLedger => Command::AcceptLedger(nobody()),
+            Order::Release(coupon) => Command::Release(coupon, nobody()),
+        };
+        let given = |mailbox: &Mailbox| mailbox.command(command);
+        if !self.mailbox(lane).is_some_and(given) {
+            tracing::warn!(%lane, ?order, "too much waits for the keeper; an order was dropped");
+        }
+    }
+
+    /// Says where notes go whose lane another process keeps; set once, when it joins the others.
+    pub fn send_elsewhere(&self, post: Elsewhere) {
+        if self.posts.elsewhere.set(post).is_err() {
+            tracing::error!("a second way to the keepers of other processes was refused");
+        }
+    }
+}
+
+/// Where an answer goes that nobody waits for.
+fn nobody<T>() -> oneshot::Sender<T> {
+    oneshot::channel().0
+}
+
+// === impl Posts ===
+
+impl Posts {
+    pub(crate) fn mailbox(&self, lane: LaneId) -> Option<&Mailbox> {
         self.mailboxes.get(usize::from(lane.0)).map(Arc::as_ref)
+    }
+
+    /// Delivers a note: to this process's keeper of the lane, or to whoever else is in charge.
+    pub(crate) fn deliver(&self, note: ShardNote) {
+        let Some(mailbox) = self.mailbox(note.to) else {
+            return;
+        };
+        match self.elsewhere.get() {
+            Some(post) if !mailbox.keeps() => post(note),
+            Some(_) | None => mailbox.hear(note.coupon, note.word),
+        }
     }
 }
 

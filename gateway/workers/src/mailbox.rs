@@ -8,7 +8,9 @@ use sluice_claim::port::NotReady;
 use sluice_domain::id::{CouponId, Epoch};
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::keeper::{Keeper, LaneStatus, LowerReply, OperateError, ShardWord, TOUCHED_MAX};
+use crate::keeper::{
+    Keeper, LaneStatus, LowerReply, OperateError, PhaseName, ShardWord, TOUCHED_MAX,
+};
 
 /// Commands that may wait for one keeper.
 const COMMANDS_MAX: usize = 64;
@@ -161,6 +163,14 @@ impl Mailbox {
             *held = status;
             changed
         });
+    }
+
+    /// Whether the keeper is in charge of its lane.
+    pub(crate) fn keeps(&self) -> bool {
+        !matches!(
+            self.status.borrow().phase,
+            PhaseName::Watching | PhaseName::Stopped
+        )
     }
 
     pub(crate) fn status(&self) -> watch::Receiver<LaneStatus> {

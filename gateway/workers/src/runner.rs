@@ -7,7 +7,7 @@ use sluice_domain::id::LaneId;
 
 use crate::clock::Clock;
 use crate::keeper::{Keeper, Next};
-use crate::mailbox::Mailbox;
+use crate::lanes::Posts;
 use crate::metrics::KEEPER_HEARTBEAT_SECONDS;
 
 /// How long a lane whose keeper panicked waits for a new one.
@@ -22,18 +22,13 @@ struct Jitter(u64);
 pub(crate) async fn supervise(
     make: impl Fn() -> Keeper + Send,
     lane: LaneId,
-    mailboxes: Arc<[Arc<Mailbox>]>,
+    posts: Arc<Posts>,
     clock: Arc<dyn Clock>,
 ) {
     loop {
         // A set, because its tasks end with it.
         let mut task = tokio::task::JoinSet::new();
-        task.spawn(run(
-            make(),
-            lane,
-            Arc::clone(&mailboxes),
-            Arc::clone(&clock),
-        ));
+        task.spawn(run(make(), lane, Arc::clone(&posts), Arc::clone(&clock)));
         match task.join_next().await {
             Some(Err(error)) if error.is_panic() => {
                 tracing::error!(%lane, %error, "a keeper panicked; another takes its place");
@@ -44,13 +39,8 @@ pub(crate) async fn supervise(
     }
 }
 
-async fn run(
-    mut keeper: Keeper,
-    lane: LaneId,
-    mailboxes: Arc<[Arc<Mailbox>]>,
-    clock: Arc<dyn Clock>,
-) {
-    let Some(mailbox) = mailboxes.get(usize::from(lane.0)) else {
+async fn run(mut keeper: Keeper, lane: LaneId, posts: Arc<Posts>, clock: Arc<dyn Clock>) {
+    let Some(mailbox) = posts.mailbox(lane) else {
         return;
     };
     let heartbeat = metrics::gauge!(KEEPER_HEARTBEAT_SECONDS, "lane" => lane.to_string());
@@ -59,9 +49,7 @@ async fn run(
         mailbox.deliver(&mut keeper).await;
         let next = keeper.step().await;
         for note in keeper.take_notes() {
-            if let Some(other) = mailboxes.get(usize::from(note.to.0)) {
-                other.hear(note.coupon, note.word);
-            }
+            posts.deliver(note);
         }
         mailbox.show(keeper.status());
         heartbeat.set(Duration::from_millis(clock.monotonic_ms()).as_secs_f64());

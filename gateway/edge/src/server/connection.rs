@@ -29,6 +29,9 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 /// Room for one head: above our own limits, so that ours answer first.
 const HEAD_BUFFER_BYTES: usize = 64 * 1024;
+/// How long a connection over HTTP/1 without a request stays open in a drain: one may be under way,
+/// and would meet a closed door. Its answer ends the connection.
+const LAST_REQUEST_WAIT: Duration = Duration::from_millis(500);
 const H2_WINDOW_BYTES: u32 = 64 * 1024;
 const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,7 +76,8 @@ impl<C: Claims> Connection<C> {
             let allowance = Arc::clone(&allowance);
             let peer = self.peer;
             service_fn(move |request: Request<Incoming>| {
-                let last = allowance.take(edge.settings.requests_per_connection_max);
+                let spent = allowance.take(edge.settings.requests_per_connection_max);
+                let last = spent || edge.is_leaving();
                 let edge = Arc::clone(&edge);
                 async move {
                     let http1 = request.version() < Version::HTTP_2;
@@ -88,15 +92,17 @@ impl<C: Claims> Connection<C> {
                 }
             })
         };
+        let patience = self.last_request_wait();
         let io = TokioIo::new(stream);
         let outcome = match protocol {
             Protocol::Http1 => {
                 let connection = http1_builder(&self.edge.settings).serve_connection(io, service);
-                self.drive(connection, &allowance).await
+                self.drive(connection, &allowance, patience).await
             }
             Protocol::Http2 => {
                 let connection = http2_builder(&self.edge.settings).serve_connection(io, service);
-                self.drive(connection, &allowance).await
+                // Its good-bye says which streams it still answers: nothing needs waiting for.
+                self.drive(connection, &allowance, Duration::ZERO).await
             }
         };
         if let Err(error) = outcome {
@@ -105,13 +111,14 @@ impl<C: Claims> Connection<C> {
         }
     }
 
-    /// Waits for the first bytes, within the first-byte time and not into a drain. hyper has no
+    /// Waits for the first bytes, within the first-byte time and not far into a drain. hyper has no
     /// timer before it knows the protocol, and none inside the HTTP/2 preface.
     async fn protocol(&mut self, stream: &TcpStream) -> Option<Protocol> {
         let limit = self.edge.settings.first_byte_timeout;
+        let patience = self.last_request_wait();
         let detected = tokio::select! {
             detected = tokio::time::timeout(limit, detect(stream)) => detected,
-            _drained = self.draining.wait_for(|draining| *draining) => return None,
+            () = drained(&mut self.draining, patience) => return None,
         };
         if detected.is_err() {
             self.edge.metrics.shed(Shed::FirstByte);
@@ -119,20 +126,37 @@ impl<C: Claims> Connection<C> {
         detected.ok()?.ok()
     }
 
-    /// Runs a connection; asks it to finish when the server drains or it has served enough.
-    async fn drive<G>(&mut self, connection: G, allowance: &Allowance) -> Result<(), G::Error>
+    fn last_request_wait(&self) -> Duration {
+        LAST_REQUEST_WAIT.min(self.edge.settings.drain_deadline / 2)
+    }
+
+    /// Runs a connection; asks it to finish when it has served enough, or so long after the server
+    /// began to drain.
+    async fn drive<G>(
+        &mut self,
+        connection: G,
+        allowance: &Allowance,
+        last_request_wait: Duration,
+    ) -> Result<(), G::Error>
     where
         G: GracefulConnection,
     {
         let mut connection = pin!(connection);
         tokio::select! {
             outcome = connection.as_mut() => return outcome,
-            _drained = self.draining.wait_for(|draining| *draining) => {}
+            () = drained(&mut self.draining, last_request_wait) => {}
             () = allowance.spent.notified() => {}
         }
         connection.as_mut().graceful_shutdown();
         connection.await
     }
+}
+
+/// Until the drain has lasted for so long.
+async fn drained(draining: &mut watch::Receiver<bool>, lasted: Duration) {
+    // A sender that is gone has stopped too.
+    drop(draining.wait_for(|draining| *draining).await);
+    tokio::time::sleep(lasted).await;
 }
 
 // === impl Allowance ===

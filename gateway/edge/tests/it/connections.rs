@@ -172,6 +172,25 @@ async fn f29_a_drain_finishes_what_was_begun() {
 }
 
 #[tokio::test]
+async fn f29_who_is_connected_when_a_drain_begins_is_answered_once_more() {
+    let mut server = Server::start(settings()).await;
+    let request = claim_request(SOLD_OUT, &server.pass("ann"), "");
+    let mut kept = server.connect().await;
+    kept.write(request.as_bytes()).await;
+    kept.read().await.assert_problem(409, "sold_out");
+    let mut silent = server.connect().await;
+    server.shut_down();
+    for client in [&mut kept, &mut silent] {
+        client.write(request.as_bytes()).await;
+        let answer = client.read().await;
+        answer.assert_problem(409, "sold_out");
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert_eq!(client.read_to_end().await, b"");
+    }
+    assert_eq!(server.drained().await.cut, 0);
+}
+
+#[tokio::test]
 async fn f29_a_drain_has_an_end() {
     let mut settings = settings();
     settings.drain_deadline = Duration::from_millis(100);

@@ -57,8 +57,29 @@ pub enum Word {
     Wanted(LaneId, CouponId),
     /// A script saw a loss in this epoch.
     Lost(LaneId, Epoch, NotReady),
+    /// The keeper of the first lane is to give back what it has of a coupon: the second one's
+    /// shard ran dry.
+    GiveBack(LaneId, CouponId, LaneId),
+    /// A lane's keeper has given it back: whoever watches it may take it at once.
+    Free(LaneId),
+    /// The control plane of another process asks this of the lane's keeper.
+    Ordered(LaneId, Order),
     /// The process is there.
     Alive,
+}
+
+/// What a control plane asks of a keeper in another process. Whether it was done is seen in the
+/// ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Lower a coupon's total to this.
+    Lower(CouponId, u64),
+    /// Recover the lane.
+    Recover,
+    /// End a halt: the ledger is right.
+    AcceptLedger,
+    /// End the quarantine of a coupon's units.
+    Release(CouponId),
 }
 
 /// Who hears the words of other processes. Called on the task that reads them: must not wait.
@@ -72,6 +93,8 @@ pub trait Listener: Send + Sync + 'static {
 /// This process's end of the bus. Its tasks end with it.
 #[derive(Debug)]
 pub struct Bus {
+    store: Arc<RedisHotState>,
+    tag: u64,
     waiting: mpsc::Sender<Word>,
     dropped: Counter,
     _tasks: JoinSet<()>,
@@ -90,8 +113,10 @@ impl Bus {
         tasks.spawn(speak(Arc::clone(store), tag, words));
         tasks.spawn(listen(Arc::clone(store), tag, listener));
         Self {
+            store: Arc::clone(store),
+            tag,
             waiting,
-            dropped: metrics::counter!("sluice_hotstate_words_dropped_total"),
+            dropped: words_dropped(),
             _tasks: tasks,
         }
     }
@@ -102,6 +127,24 @@ impl Bus {
             self.dropped.increment(1);
         }
     }
+
+    /// Says a word and returns when it was passed on, or cannot be: for what is said last, by a
+    /// process that ends.
+    pub async fn say_now(&self, word: Word) {
+        publish(&self.store, self.tag, word).await;
+    }
+}
+
+/// The counter of words that were not said, so that it is shown from the start.
+pub fn words_dropped() -> Counter {
+    metrics::counter!("sluice_hotstate_words_dropped_total")
+}
+
+async fn publish(store: &RedisHotState, tag: u64, word: Word) {
+    let mut publish = redis::cmd("PUBLISH");
+    publish.arg(CHANNEL).arg(word.encode(tag));
+    // A word that could not be said is lost, as if nobody had heard it.
+    let _lost = store.keeper_way(word.lane()).send(&publish).await;
 }
 
 async fn speak(store: Arc<RedisHotState>, tag: u64, mut words: mpsc::Receiver<Word>) {
@@ -111,10 +154,7 @@ async fn speak(store: Arc<RedisHotState>, tag: u64, mut words: mpsc::Receiver<Wo
             Ok(None) => return,
             Err(_quiet) => Word::Alive,
         };
-        let mut publish = redis::cmd("PUBLISH");
-        publish.arg(CHANNEL).arg(word.encode(tag));
-        // A word that could not be said is lost, as if nobody had heard it.
-        let _lost = store.keeper_way(word.lane()).send(&publish).await;
+        publish(&store, tag, word).await;
     }
 }
 
@@ -169,7 +209,10 @@ impl Word {
             Self::Mark { lane, .. }
             | Self::Granted(lane)
             | Self::Wanted(lane, _)
-            | Self::Lost(lane, ..) => lane,
+            | Self::Lost(lane, ..)
+            | Self::GiveBack(lane, ..)
+            | Self::Free(lane)
+            | Self::Ordered(lane, _) => lane,
             Self::Changed(_) | Self::Alive => LaneId(0),
         }
     }
@@ -188,6 +231,18 @@ impl Word {
             Self::Lost(lane, epoch, reason) => {
                 format!("{tag:016x} lost {} {epoch} {}", lane.0, loss_name(reason))
             }
+            Self::GiveBack(lane, coupon, from) => {
+                format!("{tag:016x} giveback {} {coupon} {}", lane.0, from.0)
+            }
+            Self::Free(lane) => format!("{tag:016x} free {}", lane.0),
+            Self::Ordered(lane, order) => match order {
+                Order::Lower(coupon, target) => {
+                    format!("{tag:016x} lower {} {coupon} {target}", lane.0)
+                }
+                Order::Recover => format!("{tag:016x} recover {}", lane.0),
+                Order::AcceptLedger => format!("{tag:016x} accept {}", lane.0),
+                Order::Release(coupon) => format!("{tag:016x} release {} {coupon}", lane.0),
+            },
             Self::Alive => format!("{tag:016x} alive"),
         }
     }
@@ -204,21 +259,32 @@ impl Word {
             return None;
         }
         let mut next = || parts.next();
+        if kind == "changed" {
+            return Some(Self::Changed(next()?.parse().ok()?));
+        }
+        // All others name their lane first.
+        let lane = LaneId(next()?.parse().ok()?);
         Some(match kind {
             "mark" => Self::Mark {
-                lane: LaneId(next()?.parse().ok()?),
+                lane,
                 epoch: Epoch(next()?.parse().ok()?),
                 mark: EntryNumber(next()?.parse().ok()?),
                 refused: next()?.parse().ok()?,
             },
-            "changed" => Self::Changed(next()?.parse().ok()?),
-            "granted" => Self::Granted(LaneId(next()?.parse().ok()?)),
-            "wanted" => Self::Wanted(LaneId(next()?.parse().ok()?), next()?.parse().ok()?),
-            "lost" => Self::Lost(
-                LaneId(next()?.parse().ok()?),
-                Epoch(next()?.parse().ok()?),
-                loss_of(next()?)?,
-            ),
+            "granted" => Self::Granted(lane),
+            "wanted" => Self::Wanted(lane, next()?.parse().ok()?),
+            "lost" => Self::Lost(lane, Epoch(next()?.parse().ok()?), loss_of(next()?)?),
+            "giveback" => {
+                Self::GiveBack(lane, next()?.parse().ok()?, LaneId(next()?.parse().ok()?))
+            }
+            "free" => Self::Free(lane),
+            "lower" => {
+                let order = Order::Lower(next()?.parse().ok()?, next()?.parse().ok()?);
+                Self::Ordered(lane, order)
+            }
+            "recover" => Self::Ordered(lane, Order::Recover),
+            "accept" => Self::Ordered(lane, Order::AcceptLedger),
+            "release" => Self::Ordered(lane, Order::Release(next()?.parse().ok()?)),
             _ => return None,
         })
     }
@@ -264,6 +330,12 @@ mod tests {
             Word::Wanted(LaneId(0), coupon),
             Word::Lost(LaneId(1), Epoch(9), NotReady::ServerChanged),
             Word::Lost(LaneId(1), Epoch(9), NotReady::LeaseOver),
+            Word::GiveBack(LaneId(3), coupon, LaneId(4)),
+            Word::Free(LaneId(5)),
+            Word::Ordered(LaneId(2), Order::Lower(coupon, 17)),
+            Word::Ordered(LaneId(2), Order::Recover),
+            Word::Ordered(LaneId(2), Order::AcceptLedger),
+            Word::Ordered(LaneId(2), Order::Release(coupon)),
         ] {
             let said = word.encode(5);
             assert_eq!(Word::decode(said.as_bytes(), 6), Some(word), "{said}");
@@ -283,6 +355,8 @@ mod tests {
             "0000000000000001 mark 1 2 3 x",
             "0000000000000001 lost 1 2 none",
             "0000000000000001 later 1",
+            "0000000000000001 giveback 1 x 2",
+            "0000000000000001 lower 1",
         ] {
             assert_eq!(Word::decode(said.as_bytes(), 6), None, "{said}");
         }

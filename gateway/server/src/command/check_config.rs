@@ -3,10 +3,16 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::config::Backend;
+
 pub(crate) fn run(file: &Path) -> anyhow::Result<ExitCode> {
     let settings = super::settings_from(file)?;
+    let processes = match settings.ledger_backend() {
+        Backend::Sqlite => "one process with all roles",
+        Backend::Cql => "several processes, roles together or apart",
+    };
     super::say(&format!(
-        "{} is fine: data {}, control {}, ops {}, data folder {}",
+        "{} is fine: data {}, control {}, ops {}, data folder {}, {processes}",
         file.display(),
         settings.data.listen,
         settings.control.listen,

@@ -10,6 +10,7 @@ use crate::cli::DevArgs;
 use crate::clock::SystemClock;
 use crate::data_dir::DataDir;
 use crate::redis_child::{Purpose, RedisChild};
+use crate::role::Roles;
 use crate::telemetry::start_logs;
 
 mod demo;
@@ -39,14 +40,15 @@ pub(crate) fn run(arguments: &DevArgs) -> anyhow::Result<ExitCode> {
     let running = start(Ground {
         settings,
         folder: folder.clone(),
-        lock,
+        lock: Some(lock),
         log,
+        roles: Roles::ALL,
     })?;
     let admin_key = admin_key(&folder, &running)?;
     let ready = Ready {
         event: "ready".to_owned(),
-        data: format!("http://{}", running.bound.data),
-        control: format!("http://{}", running.bound.control),
+        data: running.bound.data.map(|at| format!("http://{at}")),
+        control: running.bound.control.map(|at| format!("http://{at}")),
         ops: format!("http://{}", running.bound.ops),
         admin_key: Some(admin_key),
         data_dir: folder.root().display().to_string(),

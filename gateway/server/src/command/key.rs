@@ -11,6 +11,7 @@ use sluice_ledger::api_keys::{Role, Scope};
 use crate::admin_client::Client;
 use crate::cli::{KeyCommand, KeyCreateArgs};
 use crate::clock::SystemClock;
+use crate::config::{Backend, Settings};
 use crate::data_dir::DataDir;
 use crate::ledger_store::LedgerStore;
 
@@ -29,28 +30,40 @@ pub(crate) fn run(command: &KeyCommand) -> anyhow::Result<ExitCode> {
         Some(_) => DataDir::create(&settings.data_dir)?,
         None => DataDir::existing(&settings.data_dir)?,
     };
-    let key = match folder.lock() {
-        Ok(_lock) => {
-            let spec = KeySpec {
-                label: arguments.label.clone(),
-                role,
-                scopes,
-                expires_at: None,
-            };
-            let now = SystemClock::start().wall();
-            let runtime = super::small_runtime()?;
-            let store = runtime.block_on(LedgerStore::open(&settings, &folder))?;
-            let ledger = store.ledger();
-            let made = runtime.block_on(sluice_control::create_key(&*ledger, spec, now));
-            runtime.block_on(store.close());
-            made?.reveal()
-        }
-        // A server runs on this ledger: it makes the key.
-        Err(in_use) => through_server(arguments, &folder)
-            .with_context(|| format!("{in_use:#}, and asking it failed"))?,
+    let make = || in_ledger(arguments, role, scopes, &settings, &folder);
+    let key = match settings.ledger_backend() {
+        Backend::Cql => make()?,
+        Backend::Sqlite => match folder.lock() {
+            Ok(_lock) => make()?,
+            // A server runs on this ledger: it makes the key.
+            Err(in_use) => through_server(arguments, &folder)
+                .with_context(|| format!("{in_use:#}, and asking it failed"))?,
+        },
     };
     super::say(&key);
     Ok(ExitCode::SUCCESS)
+}
+
+fn in_ledger(
+    arguments: &KeyCreateArgs,
+    role: Option<Role>,
+    scopes: Vec<Scope>,
+    settings: &Settings,
+    folder: &DataDir,
+) -> anyhow::Result<String> {
+    let spec = KeySpec {
+        label: arguments.label.clone(),
+        role,
+        scopes,
+        expires_at: None,
+    };
+    let now = SystemClock::start().wall();
+    let runtime = super::small_runtime()?;
+    let store = runtime.block_on(LedgerStore::open(settings, folder))?;
+    let ledger = store.ledger();
+    let made = runtime.block_on(sluice_control::create_key(&*ledger, spec, now));
+    runtime.block_on(store.close());
+    Ok(made?.reveal())
 }
 
 fn through_server(arguments: &KeyCreateArgs, folder: &DataDir) -> anyhow::Result<String> {

@@ -2,17 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
-
 use crate::admin_client::Ready;
 use crate::boot::{Ground, start};
-use crate::cli::{Role, ServeArgs};
-use crate::config::ConfigError;
+use crate::cli::ServeArgs;
+use crate::config::{Backend, ConfigError, Settings};
 use crate::data_dir::DataDir;
+use crate::role::Roles;
 use crate::telemetry::start_logs;
-
-/// All roles: what one process runs.
-const ALL_ROLES: [Role; 3] = [Role::Data, Role::Control, Role::Workers];
 
 pub(crate) fn run(arguments: &ServeArgs) -> anyhow::Result<ExitCode> {
     let settings = super::settings_from(&arguments.config)?;
@@ -26,15 +22,17 @@ pub(crate) fn run(arguments: &ServeArgs) -> anyhow::Result<ExitCode> {
         }
         .into());
     }
-    if ALL_ROLES.iter().any(|role| !arguments.role.contains(role)) {
-        bail!(
-            "--role: all roles (data,control,workers) run in one process; roles apart are not \
-             available yet"
-        );
-    }
+    let roles = Roles::of(&arguments.role, &settings)?;
     let log = start_logs(&settings.log)?;
     let folder = DataDir::create(&settings.data_dir)?;
-    let lock = folder.lock()?;
+    // One ledger file, one process. What several processes share is guarded elsewhere.
+    let lock = match settings.ledger_backend() {
+        Backend::Sqlite => Some(folder.lock()?),
+        Backend::Cql => {
+            warn_of_what_is_not_shared(&settings);
+            None
+        }
+    };
     if settings.uses_dev_keys() {
         tracing::warn!(
             "identity.jwks_file is not set: user tokens are verified with a generated development key"
@@ -47,11 +45,13 @@ pub(crate) fn run(arguments: &ServeArgs) -> anyhow::Result<ExitCode> {
         folder: folder.clone(),
         lock,
         log,
+        roles,
     })?;
+    tracing::info!(%roles, "started");
     let ready = Ready {
         event: "ready".to_owned(),
-        data: format!("http://{}", running.bound.data),
-        control: format!("http://{}", running.bound.control),
+        data: running.bound.data.map(|at| format!("http://{at}")),
+        control: running.bound.control.map(|at| format!("http://{at}")),
         ops: format!("http://{}", running.bound.ops),
         admin_key: None,
         data_dir: folder.root().display().to_string(),
@@ -62,4 +62,16 @@ pub(crate) fn run(arguments: &ServeArgs) -> anyhow::Result<ExitCode> {
     super::dev::write_private(&folder.ready_file(), &line)?;
     super::say(&line);
     running.run_until_stopped()
+}
+
+/// What several gateways have to have in common is told to each of them by its configuration.
+fn warn_of_what_is_not_shared(settings: &Settings) {
+    if settings.limits.enabled && settings.limits.redis_url.is_empty() {
+        tracing::warn!("limits.redis_url is not set: each gateway counts requests for itself");
+    }
+    if settings.uses_own_pass_keys() {
+        tracing::warn!(
+            "identity.pass_keys_file is not set: passes are known to processes of this data folder only"
+        );
+    }
 }

@@ -335,6 +335,11 @@ impl Settings {
         self.identity.jwks_file.as_os_str().is_empty()
     }
 
+    /// True where passes are signed with the keys of the data folder.
+    pub(crate) fn uses_own_pass_keys(&self) -> bool {
+        self.identity.pass_keys_file.as_os_str().is_empty()
+    }
+
     /// Who tokens are from and for.
     pub(crate) fn token_parties(&self) -> (&str, &str) {
         (&self.identity.issuer, &self.identity.audience)

@@ -429,7 +429,14 @@ fn f25_serve_refuses_what_check_config_refuses_and_a_missing_redis() {
         "data",
     ]);
     assert_eq!(roles.status.code(), Some(1));
-    assert!(text(&roles.stderr).contains("--role"));
+    let said = text(&roles.stderr);
+    for words in [
+        "--role",
+        "data,control,workers",
+        "data alone needs the CQL ledger",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
 }
 
 #[test]

@@ -16,8 +16,8 @@ const TOTAL: usize = 200;
 const SHOPPERS: usize = 500;
 const CALLERS: usize = 8;
 
-/// A configuration with the ledger on the node of this test binary, migrated.
-fn config(place: &Place, redis: &RedisServer) -> String {
+/// A configuration with the ledger on the node of this test binary.
+pub(crate) fn config(place: &Place, redis: &RedisServer) -> String {
     let options = testing::cql_options(LaneCount::new(2).unwrap());
     let (node, keyspace) = (&options.nodes[0], &options.keyspace);
     let ledger = format!(

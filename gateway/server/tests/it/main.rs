@@ -14,6 +14,7 @@ mod defaults;
 mod dev;
 mod disk;
 mod faults;
+mod gateways;
 mod grants;
 mod halted;
 mod http;

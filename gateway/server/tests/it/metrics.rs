@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::http::call;
 use crate::process::{Place, QUICK};
 
-fn documented() -> BTreeSet<String> {
+pub(crate) fn documented() -> BTreeSet<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
     std::fs::read_to_string(path)
         .unwrap()
@@ -46,7 +46,7 @@ fn the_page_and_the_scrape_agree() {
     }
 }
 
-fn shown(ops: &str) -> BTreeSet<String> {
+pub(crate) fn shown(ops: &str) -> BTreeSet<String> {
     let scrape = call(ops, "GET", "/metrics", &[], "").unwrap().body;
     scrape
         .lines()

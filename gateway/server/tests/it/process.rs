@@ -13,6 +13,7 @@ use crate::http::{Reply, call, wait_for};
 pub(crate) const QUICK: &str = r#"
 [data]
 listen = "127.0.0.1:0"
+drain_wait_ms = 0
 [control]
 listen = "127.0.0.1:0"
 [ops]

@@ -34,6 +34,9 @@ use crate::tally::{Tally, now};
 /// How often lanes are looked at.
 const SAMPLE_PAUSE: Duration = Duration::from_millis(200);
 
+/// Gateways of several machines, each with all roles.
+const GATEWAYS: usize = 2;
+
 /// Devices that all users share.
 const DEVICES: usize = 10;
 
@@ -117,23 +120,32 @@ impl Stage {
         let lanes = LaneCount::new(fault::LANES)
             .map_err(|lanes| anyhow::anyhow!("{lanes} is no number of lanes"))?;
         let ledger = LedgerRing::start(&folder.path().join("ledger"), "storm", lanes)?;
-        let (config, data_dir) = (folder.path().join("storm.toml"), folder.path().join("data"));
-        let mut table = configuration(redis.urls(), &data_dir)?;
-        distribute(&mut table, &ledger)?;
-        std::fs::write(&config, table.to_string())?;
-        let config = text(&config)?;
-        run(&round.binary, &["migrate", "--config", config])?;
-        let make_key = ["key", "create", "--role", "admin", "--config", config];
+        let data_dir = folder.path().join("data");
+        let mut configs = Vec::new();
+        for gateway in 0..GATEWAYS {
+            // Ports of its own; on one machine even the folder may be shared.
+            let mut table = configuration(redis.urls(), &data_dir)?;
+            distribute(&mut table, &ledger)?;
+            let config = folder.path().join(format!("storm{gateway}.toml"));
+            std::fs::write(&config, table.to_string())?;
+            configs.push(text(&config)?.to_owned());
+        }
+        run(&round.binary, &["migrate", "--config", &configs[0]])?;
+        let make_key = ["key", "create", "--role", "admin", "--config", &configs[0]];
         let admin_key = run(&round.binary, &make_key)?;
-        let log = folder.path().join("sluice.log");
-        let server = SluiceProcess::start(&round.binary, &["serve", "--config", config], &log)?;
+        let mut servers = Vec::new();
+        for (gateway, config) in configs.iter().enumerate() {
+            let log = folder.path().join(format!("sluice{gateway}.log"));
+            let start = ["serve", "--config", config];
+            servers.push(SluiceProcess::start(&round.binary, &start, &log)?);
+        }
         Ok(Self {
             redis: HotState::Cluster(redis),
-            servers: vec![server],
+            servers,
             ledger: Some(ledger),
             data_dir,
             binary: round.binary.clone(),
-            located: ["--config".to_owned(), config.to_owned()],
+            located: ["--config".to_owned(), configs[0].clone()],
             admin_key: admin_key.trim().to_owned(),
             _folder: folder,
         })

@@ -338,8 +338,12 @@ impl Keeper {
         })
     }
 
-    /// A graceful stop: everything leased comes back, everything granted becomes a row.
+    /// A graceful stop: everything leased comes back, everything granted becomes a row. One of
+    /// several processes hands its lanes over as they are.
     pub(super) async fn stop_serving(&mut self) -> Result<Next, Trouble> {
+        if !self.settings.exclusive {
+            return self.hand_over().await;
+        }
         let live = self.parts.ledger.live_leases(self.lane).await?;
         let open: Vec<CouponId> = self.open_now(&live).map(|lease| lease.coupon).collect();
         for coupon in &open {

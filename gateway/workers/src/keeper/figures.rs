@@ -83,6 +83,13 @@ impl LaneFigures {
         self.oldest.set(shown(oldest_ms) / 1_000.0);
     }
 
+    /// Of a lane that is not this keeper's.
+    pub(super) fn nothing(&self) {
+        self.outbox(0, 0);
+        self.leases(&[]);
+        self.stuck(false);
+    }
+
     pub(super) fn leases(&self, live: &[Lease]) {
         let count = |state| live.iter().filter(|lease| lease.state == state).count() as u64;
         let blocked = live

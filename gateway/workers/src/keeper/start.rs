@@ -18,7 +18,7 @@ impl Keeper {
         }
         let seen = self.parts.ledger.lane(self.lane).await?;
         if !self.may_take(&seen) {
-            return Ok(Next::After(self.settings.renewal_ms));
+            return Ok(Next::After(self.look_again_ms()));
         }
         // Read before the ledger confirms the hold: the lane's lease is counted from here. A Redis
         // that does not answer is waited for, with the lane left where it is.
@@ -33,7 +33,7 @@ impl Keeper {
             LaneWrite::Done(row) => row,
             LaneWrite::Refused(row) => {
                 self.watch(row);
-                return Ok(Next::After(self.settings.renewal_ms));
+                return Ok(Next::After(self.look_again_ms()));
             }
         };
         self.fence = LaneFence {
@@ -152,7 +152,7 @@ impl Keeper {
     fn may_take(&mut self, row: &LaneRow) -> bool {
         // One's own row (after "lost" for a reason that passed) needs no waiting.
         let own = row.keeper == self.fence.keeper && self.fence.keeper.0 > 0;
-        if self.settings.exclusive || own || row.keeper.0 == 0 {
+        if self.settings.exclusive || own || row.is_free() {
             return true;
         }
         let now = self.now_ms();
@@ -165,6 +165,18 @@ impl Keeper {
                 false
             }
         }
+    }
+
+    /// When to look at the watched row again: soon enough to see each renewal, and at the moment
+    /// when it will have stood unchanged for long enough.
+    fn look_again_ms(&self) -> u64 {
+        let settings = &self.settings;
+        let waited = match &self.phase {
+            Phase::Watching(Some((_row, since))) => self.now_ms().saturating_sub(*since),
+            _ => 0,
+        };
+        let left = settings.keeper_lease_ms.saturating_sub(waited);
+        left.min(settings.renewal_ms).max(1)
     }
 
     fn watch(&mut self, row: LaneRow) {

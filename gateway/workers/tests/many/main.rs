@@ -6,6 +6,7 @@
     reason = "a test ends where its stage is not as it must be"
 )]
 
+mod shards;
 mod split;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -111,8 +112,19 @@ impl Ground {
 
     /// Starts a process, with keepers or without.
     fn start(&self, name: &str, with_keepers: bool) -> Process {
-        let keeping = with_keepers.then(keeping);
-        let process = self.start_at(&self.redis.url(), name, keeping);
+        self.start_with(name, with_keepers, |_settings| {})
+    }
+
+    /// The same, with keepers of other habits.
+    fn start_with(
+        &self,
+        name: &str,
+        with_keepers: bool,
+        change: impl FnOnce(&mut KeeperSettings),
+    ) -> Process {
+        let mut keeping = keeping();
+        change(&mut keeping);
+        let process = self.start_at(&self.redis.url(), name, with_keepers.then_some(keeping));
         let cached = Arc::clone(&process.engine);
         process
             .grid
@@ -161,12 +173,12 @@ impl Ground {
         }
     }
 
-    async fn draft(&self, total: u64, durability: &str) -> Coupon {
+    async fn draft(&self, total: u64, durability: &str, shards: u16) -> Coupon {
         let number = self.ledger.next_number().await.unwrap();
         let id = self.keys.coupon_id(number);
         let json = format!(
             r#"{{"name":"c","currency":"USD","benefit":{{"type":"fixed","off":"5.00"}},
-            "limits":{{"total":{total}}},"durability":"{durability}"}}"#
+            "limits":{{"total":{total}}},"durability":"{durability}","shards":{shards}}}"#
         );
         let spec = input::coupon(json.as_bytes()).unwrap();
         let draft = change::create(id, number, spec, self.clock.wall());
@@ -186,14 +198,15 @@ impl Ground {
             .update_coupon(coupon.revision, &next, "t", entry())
             .await
             .unwrap();
-        let lane = self.lanes.lane_of(coupon.id);
         let versions = self.ledger.versions(coupon.id).await.unwrap();
         let versions: Vec<_> = versions.into_iter().map(|row| row.published).collect();
         let published = sluice_domain::published::Published::of(&next, &versions).unwrap();
-        let epoch = self.ledger.lane(lane).await.unwrap().epoch;
-        from.store.install(lane, epoch, &published).await.unwrap();
+        for lane in self.lanes.lanes_of(coupon.id, coupon.spec.shards) {
+            let epoch = self.ledger.lane(lane).await.unwrap().epoch;
+            from.store.install(lane, epoch, &published).await.unwrap();
+            from.grid.hydrate(lane, coupon.id);
+        }
         from.grid.changed(coupon.id);
-        from.grid.hydrate(lane, coupon.id);
         next
     }
 
@@ -202,7 +215,7 @@ impl Ground {
     }
 
     async fn publish_as(&self, from: &Process, total: u64, durability: &str) -> Coupon {
-        let draft = self.draft(total, durability).await;
+        let draft = self.draft(total, durability, 1).await;
         let rule = |coupon: &Coupon, now| change::publish(coupon, now).unwrap();
         self.change(from, &draft, rule).await
     }

@@ -18,7 +18,10 @@ const PUBLISH_PAUSE: std::time::Duration = std::time::Duration::from_millis(250)
 /// Makes the sale where there is none and says on standard error how to use it (standard output is
 /// for the ready line).
 pub(crate) fn present(ready: &Ready, folder: &DataDir) -> anyhow::Result<()> {
-    let client = Client::new(&ready.control, ready.admin_key.clone())?;
+    let (Some(data), Some(control)) = (&ready.data, &ready.control) else {
+        bail!("the demo needs a process with all roles");
+    };
+    let client = Client::new(control, ready.admin_key.clone())?;
     let coupon = super::super::small_runtime()?.block_on(sale(&client))?;
     let key = ready.admin_key.as_deref().unwrap_or("");
     let text = format!(
@@ -40,8 +43,6 @@ pub(crate) fn present(ready: &Ready, folder: &DataDir) -> anyhow::Result<()> {
          curl -s {control}/admin/v1/coupons/{coupon} -H \"Authorization: Bearer {key}\"; echo\n\
          \n\
          And to be sure that nothing was oversold or lost: \"{program}\" audit --data-dir \"{folder}\"\n",
-        data = ready.data,
-        control = ready.control,
         ops = ready.ops,
         folder = folder.root().display(),
         program = std::env::current_exe().map_or_else(
