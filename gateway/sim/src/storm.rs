@@ -173,18 +173,8 @@ pub async fn play(round: &Round) -> anyhow::Result<Outcome> {
     }
     operator.await?;
     samples.await?;
-    if let Some(ledger) = &mut stage.ledger {
-        ledger.restore()?;
-    }
-    stage.wait_until_ready().await?;
-    let mut admin = stage.admin()?;
-    let mut fates = Vec::new();
-    for sale in &sales {
-        let fate = settle(&mut admin, sale.coupon, &tally).await;
-        let fate = fate
-            .with_context(|| format!("coupon {} cannot be resumed after the storm", sale.coupon))?;
-        fates.push((*sale, fate));
-    }
+    stage.heal().await?;
+    let mut fates = settle_all(&stage, &sales, &tally).await?;
     let last = last_money::rush_for_it(&stage, &passes, &tally).await?;
     fates.push((last, Fate::Live));
     verdict::sell_out(&stage, round.mode, &fates, &passes, &tally).await?;
@@ -214,6 +204,23 @@ pub async fn play(round: &Round) -> anyhow::Result<Outcome> {
         slowest_recovery,
         checks: judged.checks,
     })
+}
+
+/// Resumes what is not ended.
+async fn settle_all(
+    stage: &Stage,
+    sales: &[Sale],
+    tally: &Tally,
+) -> anyhow::Result<Vec<(Sale, Fate)>> {
+    let mut admin = stage.admin()?;
+    let mut fates = Vec::new();
+    for sale in sales {
+        let fate = settle(&mut admin, sale.coupon, tally).await;
+        let fate = fate
+            .with_context(|| format!("coupon {} cannot be resumed after the storm", sale.coupon))?;
+        fates.push((*sale, fate));
+    }
+    Ok(fates)
 }
 
 /// Claim requests refused with a code.

@@ -19,6 +19,9 @@ const TOKENS: [i64; 3] = [
     3_074_457_345_618_258_602,
 ];
 
+/// Every row is on every node.
+const COPIES: u32 = 3;
+
 /// Three nodes. They are killed when it is dropped, and when the thread ends that started them.
 #[derive(Debug)]
 pub struct CassandraRing {
@@ -69,7 +72,7 @@ impl CassandraRing {
     #[must_use]
     pub fn options(&self, keyspace: &str, lanes: LaneCount) -> CqlOptions {
         CqlOptions {
-            replication: Self::NODES as u32,
+            replication: COPIES,
             lwt_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(20),

@@ -3,6 +3,11 @@
 //! A binary of its own, so that no other test runs beside the three servers. `SLUICE_ALL_FAULTS`
 //! asks for more kills, as `make faults` does.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where its ring is not as it must be"
+)]
+
 mod keeper;
 mod orders;
 

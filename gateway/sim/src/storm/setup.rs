@@ -46,7 +46,7 @@ pub(super) struct Stage {
     /// Gateways; operators go to the first.
     pub(super) servers: Vec<SluiceProcess>,
     /// A ledger of processes of its own; else it is a file of the data folder.
-    pub(super) ledger: Option<LedgerRing>,
+    ledger: Option<LedgerRing>,
     data_dir: PathBuf,
     binary: PathBuf,
     /// What tells `sluice audit` which system is meant.
@@ -76,6 +76,14 @@ impl Stage {
             servers: &mut self.servers,
             ledger: self.ledger.as_mut(),
         }
+    }
+
+    /// Brings back what is away, and waits until all is served.
+    pub(super) async fn heal(&mut self) -> anyhow::Result<()> {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.restore()?;
+        }
+        self.wait_until_ready().await
     }
 
     /// Waits until every gateway says that it is ready.
