@@ -1,6 +1,8 @@
-//! Keepers in other processes: what an engine asks of a lane's keeper travels over the bus where
-//! this process does not keep the lane, and what others ask of this one's keepers arrives by it. So
-//! do words between keepers of one coupon's lanes, and what a control plane orders.
+//! Keepers in other processes.
+//!
+//! What an engine asks of a lane's keeper travels over the bus where this process does not keep the
+//! lane, and what others ask of this one's keepers arrives by it. So do words between keepers of one
+//! coupon's lanes, and what a control plane orders.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;

@@ -59,7 +59,6 @@ fn a_rolling_restart_resets_nobody_and_loses_no_answer() {
     );
     assert_eq!(hammer.refused(), 0, "there was enough for everybody");
     let won = hammer.won();
-    println!("{} claims over {} restarts", won.len(), GATEWAYS * rounds());
     stage.is_exact(&gateways[0], &coupon, won.len() as u64);
     // Every answer was true: whoever asks again has the claim that they were told of.
     for (shopper, id) in won.iter().take(200) {
