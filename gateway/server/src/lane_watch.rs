@@ -159,7 +159,10 @@ mod tests {
     fn every_lane_has_to_serve() {
         let never = AtomicBool::new(false);
         assert!(judge(&[], false, &never).is_some());
-        assert_eq!(judge(&lanes(&[Standing::Open; 2]), false, &never), None);
+        assert_eq!(
+            judge(&lanes(&[Standing::Open, Standing::Open]), false, &never),
+            None
+        );
         let away = Standing::Away("no keeper renews it".to_owned());
         let said = judge(&lanes(&[Standing::Open, away]), false, &never).unwrap_or_default();
         assert_eq!(said, "lanes that do not serve: l01 (no keeper renews it)");
