@@ -43,6 +43,7 @@ fmt: ## Format the code
 	@cargo fmt --all
 
 faults: bootstrap bootstrap-cassandra ## The long storm: 200 rounds of killing real processes (SLUICE_STORM_ROUNDS=n for others)
+	@SLUICE_ROLLING_ROUNDS=$${SLUICE_ROLLING_ROUNDS:-5} cargo test --locked --package sluice --test it -- gateways::rolling
 	@SLUICE_ALL_FAULTS=1 cargo test --locked --package sluice-ledger --all-features --test it -- cql::fault
 	@SLUICE_STORM_ROUNDS=$${SLUICE_STORM_ROUNDS:-200} cargo test --locked --package sluice-sim --test it -- --nocapture --test-threads=1 storm
 
