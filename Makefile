@@ -44,7 +44,7 @@ fmt: ## Format the code
 
 faults: bootstrap bootstrap-cassandra ## Play the fault matrix, the storm with 200 rounds of it, and print it (SLUICE_STORM_ROUNDS=n for others)
 	@cargo build --locked --workspace --all-features --bin faults
-	@SLUICE_ALL_FAULTS=1 SLUICE_FAULT_ROUNDS=$${SLUICE_FAULT_ROUNDS:-20} SLUICE_STORM_ROUNDS=$${SLUICE_STORM_ROUNDS:-200} \
+	@SLUICE_ALL_FAULTS=1 SLUICE_FAULT_ROUNDS=$${SLUICE_FAULT_ROUNDS:-20} SLUICE_STORM_ROUNDS=$${SLUICE_STORM_ROUNDS:-200} SLUICE_ROLLING_ROUNDS=$${SLUICE_ROLLING_ROUNDS:-5} \
 		"$$CARGO_TARGET_DIR/debug/faults" --table deploy/faults.toml --out "$$CARGO_TARGET_DIR/faults.md"
 
 sim: bootstrap ## The deterministic simulator: SEEDS=n seeds from FIRST=n; a failing one is told as a story

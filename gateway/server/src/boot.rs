@@ -13,7 +13,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use sluice_checkout::Checkout;
 use sluice_claim::durability::MarkBoard;
 use sluice_claim::engine::Engine;
 use sluice_control::ControlParts;
@@ -106,11 +105,7 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
     let lanes = ledger.identity().lanes;
     let hotstate = parts::connect_hotstate(&settings, &ledger)?;
     let keys = HashKeys::derive(&ledger.identity().hash_key);
-    let checkout = Checkout::new(
-        Arc::clone(&ledger),
-        keys.clone(),
-        settings.checkout.settings(),
-    );
+    let checkout = parts::checkout(&settings, &ledger, &keys);
     let marks = Arc::new(MarkBoard::new(lanes));
     let keepers = roles
         .workers
@@ -124,34 +119,19 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
     parts::watch_readiness(&readiness, &settings, &store, &hotstate, &company);
 
     let engine = parts::start_engine(&settings, &ledger, &hotstate, marks, &company, &keys)?;
-    let serve_data = || {
-        let plane = DataPlane {
-            engine: Arc::clone(&engine),
-            checkout: checkout.clone(),
-            ledger: Arc::clone(&ledger),
-            clock,
-        };
-        planes::serve_data(&data, &settings, &folder, plane, &stopped)
+    let plane = DataPlane {
+        engine,
+        checkout,
+        ledger: Arc::clone(&ledger),
+        clock,
     };
+    let serve_data = || planes::serve_data(&data, &settings, &folder, plane.clone(), &stopped);
     let server = roles.data.then(serve_data).transpose()?;
     let serve_control = || {
-        let parts = ControlParts {
-            ledger: Arc::clone(&ledger),
-            lanes_store: Arc::clone(&hotstate) as _,
-            keys,
-            granter: Arc::new(EngineGrants::new(&engine, data.handle())),
-            gateways: company.gateways(&engine),
-            checkout: checkout.clone(),
-            lane_operator: Arc::new(KeeperLanes {
-                company: company.clone(),
-                ledger: Arc::clone(&ledger),
-            }),
-            clock: Arc::new(clock),
-        };
+        let parts = control_parts(&plane, hotstate, keys, &data, &company);
         planes::serve_control(&settings, parts, stopped.clone())
     };
-    let control = roles.control.then(serve_control).transpose()?;
-    let (control, control_address) = control.unzip();
+    let (control, control_address) = roles.control.then(serve_control).transpose()?.unzip();
     let ops = planes::serve_ops(&settings, metrics, &readiness, log)?;
     Ok(Running {
         bound: Bound {
@@ -192,6 +172,29 @@ fn keep(
         settings.keeper_settings(),
         &holder_name(),
     )?)
+}
+
+/// What the admin API works with: the parts of the data plane, and the way to all keepers.
+fn control_parts(
+    plane: &DataPlane,
+    hotstate: Arc<RedisHotState>,
+    keys: HashKeys,
+    data: &Runtime,
+    company: &Company,
+) -> ControlParts {
+    ControlParts {
+        ledger: Arc::clone(&plane.ledger),
+        lanes_store: hotstate as _,
+        keys,
+        granter: Arc::new(EngineGrants::new(&plane.engine, data.handle())),
+        gateways: company.gateways(&plane.engine),
+        checkout: plane.checkout.clone(),
+        lane_operator: Arc::new(KeeperLanes {
+            company: company.clone(),
+            ledger: Arc::clone(&plane.ledger),
+        }),
+        clock: Arc::new(plane.clock),
+    }
 }
 
 /// What the lane row says of who holds it, for people.

@@ -165,7 +165,7 @@ mod tests {
         );
         let away = Standing::Away("no keeper renews it".to_owned());
         let said = judge(&lanes(&[Standing::Open, away]), false, &never).unwrap_or_default();
-        assert_eq!(said, "lanes that do not serve: l01 (no keeper renews it)");
+        assert_eq!(said, "lanes that do not serve: 1 (no keeper renews it)");
     }
 
     #[test]

@@ -63,6 +63,12 @@ pub(super) fn start_engine(
     Ok(engine)
 }
 
+/// Checkout, on the ledger alone.
+pub(super) fn checkout(settings: &Settings, ledger: &Arc<dyn Ledger>, keys: &HashKeys) -> Checkout {
+    let rules = settings.checkout.settings();
+    Checkout::new(Arc::clone(ledger), keys.clone(), rules)
+}
+
 /// The work that has a clock beside the keepers: the sweeper that frees holds which ran out, and the
 /// reminders of claims that expire soon. Several processes may do both: each step is one conditional
 /// write.

@@ -26,6 +26,7 @@ use crate::readiness::Readiness;
 use crate::telemetry::LogFilter;
 
 /// What the data plane serves.
+#[derive(Clone)]
 pub(super) struct DataPlane {
     pub(super) engine: Arc<ClaimEngine>,
     pub(super) checkout: Checkout,

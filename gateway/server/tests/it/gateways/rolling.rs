@@ -10,6 +10,7 @@ use crate::process::{Running, signal};
 
 const GATEWAYS: usize = 2;
 const CALLERS: usize = 6;
+/// For each round: more than come in its time.
 const SHOPPERS: usize = 40_000;
 const ROLES: &str = "data,control,workers";
 
@@ -31,8 +32,9 @@ fn a_rolling_restart_resets_nobody_and_loses_no_answer() {
     for gateway in &gateways {
         gateway.wait_ready();
     }
-    let coupon = gateways[0].sale(&json!({"limits": {"total": SHOPPERS}}));
-    let tokens = stage.place.tokens("u", SHOPPERS, &["--pass"]);
+    let shoppers = SHOPPERS * rounds();
+    let coupon = gateways[0].sale(&json!({"limits": {"total": shoppers}}));
+    let tokens = stage.place.tokens("u", shoppers, &["--pass"]);
     let hammer = Hammer::new(&ports, &coupon, &tokens);
     let done = AtomicBool::new(false);
     let enough = || done.load(Ordering::SeqCst);
@@ -59,7 +61,6 @@ fn a_rolling_restart_resets_nobody_and_loses_no_answer() {
     );
     assert_eq!(hammer.refused(), 0, "there was enough for everybody");
     let won = hammer.won();
-    println!("{} claims over {} restarts", won.len(), GATEWAYS * rounds());
     stage.is_exact(&gateways[0], &coupon, won.len() as u64);
     // Every answer was true: whoever asks again has the claim that they were told of.
     for (shopper, id) in won.iter().take(200) {
