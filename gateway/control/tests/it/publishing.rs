@@ -315,7 +315,8 @@ async fn a_write_whose_answer_is_lost_is_unknown_and_put_in_force_behind() {
     .await;
     world.keeper.open_all().await;
     let path = world.draft(minimal()).await;
-    // The key is remembered; then the coupon is read, then written.
+    // The key is remembered; then the coupon is read, by the request and by the publisher, then written.
+    world.ledger.fail_next(Fault::Pass);
     world.ledger.fail_next(Fault::Pass);
     world.ledger.fail_next(Fault::LoseAnswer);
     let reply = world.post(&format!("{path}/publish"), Value::Null).await;
