@@ -280,8 +280,14 @@ pub fn one_answer_per_key(history: &History) -> Check {
         else {
             continue;
         };
+        // The same body dates from its first answer: where its outbox entry alone is lost, a repeat
+        // hears it until that is noticed, after the loss.
+        let first = match bodies.get(&claim_id) {
+            Some((first, _class, before)) if *before == body.as_str() => *first,
+            Some(_) | None => attempt,
+        };
         if let Some((earlier, class, before)) =
-            bodies.insert(claim_id, (attempt, *durability, body.as_str()))
+            bodies.insert(claim_id, (first, *durability, body.as_str()))
         {
             let lost_between = class == Durability::Hot
                 && history
