@@ -9,18 +9,17 @@
 --   stock_seq, users, flags, packed record of each replay …}; or a refusal of it all: no writes.
 -- Called by: the claim engine's batcher (ClaimStore::decide).
 -- Guards: replay first; limits and stock decided in one step; no write before every check; tickets
---   first (a fault in between under-sells), then the entry (no repeat finds a claim that has none).
+--   first (a fault in between under-sells), then the entry (no repeat finds a claim that has none);
+--   a call that began its writes and did not end them is a loss for the next.
 local lane, refusal = enter(ARGV[1])
 if not lane then return refusal end
-local coupon = redis.call('HMGET', KEYS[3], 'rules', 'stock', 'leases')
-if not coupon[2] then
-  return { redis.call('SISMEMBER', KEYS[2], ARGV[2]) == 1 and LOSS or COUPON_NOT_READY }
-end
+local coupon = redis.call('HMGET', KEYS[3], 'rules', 'stock', 'leases', 'began', 'ended')
+if not coupon[2] then return { redis.call('SISMEMBER', KEYS[2], ARGV[2]) == 1 and LOSS or COUPON_NOT_READY } end
 local revision, terms_revision, version, state, class, starts, ends, per_user, per_device, per_address =
   struct.unpack(RULES, coupon[1])
 local lease, next, last, highest, stock_seq, opens_at, users, devices, addresses, flags =
   struct.unpack(STOCK, coupon[2])
-if redis.call('HLEN', KEYS[4]) ~= users
+if coupon[4] ~= coupon[5] or redis.call('HLEN', KEYS[4]) ~= users
   or (per_device > 0 and redis.call('HLEN', KEYS[5]) ~= devices)
   or (per_address > 0 and redis.call('HLEN', KEYS[6]) ~= addresses) then return { LOSS } end
 
@@ -89,12 +88,13 @@ if #granted > 0 then
     lease, next, last, list = pop(list)
   end
   redis.call('HSET', KEYS[3], 'leases', list, 'stock', struct.pack(STOCK, lease, next, last, highest,
-    stock_seq, opens_at, users, devices, addresses, flags))
+    stock_seq, opens_at, users, devices, addresses, flags), 'began', n)
   redis.call('HSET', KEYS[1], 'n', n)
   redis.call('XADD', unpack(entry))
   redis.call('HSET', KEYS[4], unpack(of_users))
   if by_device then redis.call('HSET', KEYS[5], unpack(of_devices)) end
   if by_address then redis.call('HSET', KEYS[6], unpack(of_addresses)) end
+  redis.call('HSET', KEYS[3], 'ended', n)
 end
 return { DONE, now, table.concat(answers), verdict == 'B' and starts or opens_at, first, version, n,
   revision, stock_seq, users, flags, unpack(replays) }

@@ -1,10 +1,13 @@
 //! The only way from a saved definition to hot state.
 //!
+//! 0. Once in a process's life: its lanes have nothing of the coupon that the ledger does not have
+//!    ([`compare`]).
 //! 1. The ledger first, by compare-and-set on the revision, with the audit entry in the same
 //!    transaction.
 //! 2. `install` in each of the coupon's lanes, under the epoch that the lane row has. It counts only
 //!    if the lane row, read serially *after* it, still has that epoch: else the install may have gone into
-//!    an epoch that was over, or a recovery may have read the definition before step 1. Then again.
+//!    an epoch that was over, or a recovery may have read the definition before step 1. Then again. And
+//!    only if that epoch was opened: until then an older one may still be salvaged.
 //! 3. Only then is the change answered with 200. Where the lane cannot take it within a short
 //!    deadline, the answer is 503 `outcome: unknown` naming the lane, and [`retry`] goes on until it
 //!    is installed; after a restart [`sweep`](Publisher::sweep) finds what is still missing.
@@ -13,6 +16,7 @@
 //! from which a `hot` claim may have been granted must go through quarantine when its epoch ends.
 //! This is done on every install of such a definition, so no order of crashes leaves it out.
 
+mod compare;
 mod retry;
 
 use std::sync::Arc;
@@ -35,6 +39,7 @@ use tokio::time::Instant;
 use crate::error::{Answer, Problem};
 use crate::port::{Gateways, LaneOperator};
 use crate::settings::ControlSettings;
+use compare::Compared;
 use retry::Retries;
 
 /// First pause between two attempts inside the deadline; doubles up to the longest.
@@ -50,6 +55,7 @@ pub struct Publisher {
     lanes: LaneCount,
     settings: ControlSettings,
     retries: Retries,
+    compared: Compared,
 }
 
 /// What saving a changed coupon ended in.
@@ -70,6 +76,9 @@ pub(crate) enum Behind {
     /// The lane does not answer for its past.
     #[error("{0}")]
     NotReady(NotReady),
+    /// The lane has a revision that the ledger, read after it, does not have.
+    #[error("it has revision {0}, which the ledger does not: the ledger was set back")]
+    SetBack(Revision),
     /// The call took too long.
     #[error("it did not answer in time")]
     Silent,
@@ -100,14 +109,17 @@ impl Publisher {
             lanes,
             settings,
             retries: Retries::new(settings.retries_max),
+            compared: Compared::default(),
         }
     }
 
     /// Saves a changed coupon, whose revision is one above `seen`, and puts it in force.
     ///
     /// # Errors
-    /// 503 `unknown` where the change is saved and not in force yet, or may be saved.
+    /// 503 `unknown` where the change is saved and not in force yet, or may be saved; 503 `recovering`
+    /// where nothing is saved because the coupon's lanes could not be compared with the ledger.
     pub async fn save(&self, seen: Revision, coupon: &Coupon, entry: AuditEntry) -> Answer<Saved> {
+        self.compare(seen, coupon.id).await?;
         let actor = entry.actor.clone();
         if coupon.spec.durability == Durability::Hot && coupon.first_open_at.is_some() {
             self.ledger.set_hot_possible(coupon.id).await?;
@@ -133,15 +145,26 @@ impl Publisher {
     /// # Errors
     /// 503 `unknown`, naming the lane, where it is not in force by then; it goes on behind.
     pub async fn put_in_force(&self, coupon: &Coupon) -> Answer<()> {
+        match self.until_deadline(coupon).await {
+            Ok(()) => {
+                self.compared.add(coupon.id);
+                Ok(())
+            }
+            Err((lane, behind)) => Err(self.left_behind(coupon, lane, &behind)),
+        }
+    }
+
+    /// Attempts until one succeeds or the deadline is there; says which lane does not have it then.
+    async fn until_deadline(&self, coupon: &Coupon) -> Result<(), (LaneId, Behind)> {
         let deadline = Instant::now() + self.settings.publish_deadline;
         let mut pause = PAUSE_MIN;
         loop {
-            let (lane, behind) = match self.attempt(coupon).await {
+            let behind = match self.attempt(coupon).await {
                 Ok(()) => return Ok(()),
                 Err(behind) => behind,
             };
             if Instant::now() + pause >= deadline {
-                return Err(self.left_behind(coupon, lane, &behind));
+                return Err(behind);
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
@@ -177,8 +200,14 @@ impl Publisher {
     async fn attempt_in(&self, lane: LaneId, published: &Published) -> Result<(), Behind> {
         let before = self.ledger.lane(lane).await?.epoch;
         self.install(lane, before, published).await?;
-        if self.ledger.lane(lane).await?.epoch != before {
+        let row = self.ledger.lane(lane).await?;
+        if row.epoch != before {
             return Err(Behind::EpochMoved);
+        }
+        // An epoch that was never opened may end with its server; then what an old primary grants in
+        // the epoch before, which does not know the change, is salvaged after all.
+        if row.opened != before {
+            return Err(Behind::NotReady(NotReady::Recovering));
         }
         Ok(())
     }
@@ -194,7 +223,8 @@ impl Publisher {
             .await
             .map_err(|_elapsed| Behind::Silent)??;
         match answer {
-            Installed::Applied | Installed::Older { .. } => Ok(()),
+            Installed::Applied => Ok(()),
+            Installed::Older { in_force } => self.check_set_back(published, in_force).await,
             Installed::Epoch(_) => Err(Behind::EpochMoved),
             Installed::NotReady(why) => {
                 if why.is_loss() {

@@ -21,6 +21,8 @@
 //! hot state are judged. After every write of the ledger, and whenever something leaves the outbox,
 //! what can be judged at once is judged at once.
 //!
+//! Every fourth seed is a [`Scene`]: a world in which one row of faults comes again and again.
+//!
 //! A [`Mutation`] breaks the system in one place; the checks have to notice.
 
 mod buyer;
@@ -33,6 +35,7 @@ mod link;
 mod mutation;
 mod operator;
 mod process;
+mod scene;
 mod shopper;
 mod story;
 mod time;
@@ -53,21 +56,22 @@ use self::buyer::Buyer;
 pub use self::count::EXPECTED;
 use self::dice::Dice;
 use self::faults::Gremlin;
-use self::link::{Net, Weather};
+use self::link::Net;
 pub use self::mutation::Mutation;
 use self::operator::Operator;
+pub use self::scene::Scene;
 use self::shopper::Visitor;
 use self::story::Story;
 use self::time::{in_turn, pause};
 use self::watch::Watch;
 use self::world::World;
 
-/// How long things go wrong.
-const STORM_MS: u64 = 8_000;
 /// Processes of a world.
 const PROCESSES: usize = 2;
 /// The number of the shopper who stands for a crowd.
 const RUSH: usize = 30;
+/// The number of the shopper who stands for strangers that come one after the other.
+const STREAM: usize = 31;
 /// Requests of one shopper, at most.
 const REQUESTS_MAX: u64 = 7;
 
@@ -124,7 +128,9 @@ async fn simulate(seed: u64, mutation: Option<Mutation>, in_words: bool) -> anyh
     let lanes = lanes.map_err(|count| anyhow!("{count} lanes"))?;
     let ledger = Arc::new(ModelLedger::with_seed(lanes, seed % 16));
     let story = Story::new(in_words);
-    let (net, died) = Net::new(dice.fork(), story, ledger, Watch::default());
+    let scene = Scene::of(seed);
+    let (net, died) = Net::new(scene, dice.fork(), story, ledger, Watch::default());
+    net.counts.add(scene.name());
     let world = World::new(Arc::clone(&net), PROCESSES, mutation);
     drop(tokio::spawn(faults::supervise(
         Arc::clone(&world),
@@ -138,7 +144,12 @@ async fn simulate(seed: u64, mutation: Option<Mutation>, in_words: bool) -> anyh
         world: Arc::clone(&world),
         dice: dice.fork(),
     };
-    for _coupon in 0..dice.between(1, 4) {
+    let coupons = if scene == Scene::Ordinary {
+        dice.between(1, 4)
+    } else {
+        1
+    };
+    for _coupon in 0..coupons {
         operator.publish().await?;
     }
     storm(&world, &mut dice).await;
@@ -161,25 +172,24 @@ async fn simulate(seed: u64, mutation: Option<Mutation>, in_words: bool) -> anyh
 
 /// Everybody at work while things go wrong.
 async fn storm(world: &Arc<World>, dice: &mut Dice) {
-    let rough = dice.below(4);
-    let share = |of: u64| u32::try_from(rough * of).unwrap_or(0);
-    world.net.set_weather(Weather {
-        not_carried_out: share(6),
-        answer_lost: share(6),
-        late: share(8),
-        twice: share(6),
-        deadly: share(1),
-    });
-    for number in 0..dice.between(6, 14) {
-        let visitor = Visitor::new(
-            Arc::clone(world),
-            usize::try_from(number).unwrap_or(0),
-            dice.fork(),
-        );
+    let scene = world.net.scene;
+    world.net.set_weather(scene.weather(dice));
+    let is_ordinary = scene == Scene::Ordinary;
+    let visitors = if is_ordinary {
+        dice.between(6, 14)
+    } else {
+        dice.between(3, 7)
+    };
+    for number in 0..visitors {
+        let number = usize::try_from(number).unwrap_or(0);
         let requests = u32::try_from(dice.between(2, REQUESTS_MAX)).unwrap_or(1);
-        drop(tokio::spawn(in_turn(number, visitor.visit(requests))));
+        let visitor = Visitor::new(Arc::clone(world), number, dice.fork());
+        drop(tokio::spawn(in_turn(
+            number as u64,
+            visitor.visit(requests),
+        )));
     }
-    let buyers = if dice.chance(400) {
+    let buyers = if !is_ordinary || dice.chance(400) {
         0
     } else {
         dice.between(2, 6)
@@ -192,9 +202,14 @@ async fn storm(world: &Arc<World>, dice: &mut Dice) {
         };
         drop(tokio::spawn(buyer.buy()));
     }
-    if dice.chance(600) {
+    if is_ordinary && dice.chance(600) {
         let visitor = Visitor::new(Arc::clone(world), RUSH, dice.fork());
         drop(tokio::spawn(in_turn(RUSH as u64, visitor.rush())));
+    }
+    if let Some(pauses) = scene.stream_pauses() {
+        let visitor = Visitor::new(Arc::clone(world), STREAM, dice.fork());
+        let strangers = visitor.stream(pauses);
+        drop(tokio::spawn(in_turn(STREAM as u64, strangers)));
     }
     let operator = Operator {
         world: Arc::clone(world),
@@ -205,7 +220,11 @@ async fn storm(world: &Arc<World>, dice: &mut Dice) {
         world: Arc::clone(world),
         dice: dice.fork(),
     };
-    let often_ms = [700, 1_500, 3_000][dice.index(3)];
-    drop(tokio::spawn(gremlin.haunt(often_ms)));
-    pause(STORM_MS).await;
+    if is_ordinary {
+        let often_ms = [700, 1_500, 3_000][dice.index(3)];
+        drop(tokio::spawn(gremlin.haunt(often_ms)));
+    } else {
+        drop(tokio::spawn(gremlin.direct()));
+    }
+    pause(scene.storm_ms()).await;
 }

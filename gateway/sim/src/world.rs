@@ -68,6 +68,8 @@ pub struct Setup {
     pub hot: bool,
     /// Units of its coupon.
     pub total: u64,
+    /// Each user may have two claims, one per key, instead of one.
+    pub two_each: bool,
     /// Scripts broken on purpose.
     pub mutations: Vec<Mutation>,
     /// `ledger` is acknowledged before the mark has passed the claim.
@@ -92,6 +94,7 @@ pub struct World {
     redis: RedisServer,
     tally: Tally,
     coupon: CouponId,
+    per_user: u16,
     // Last, so that everything else is over before its folder goes.
     _folder: TempDir,
 }
@@ -187,6 +190,7 @@ impl World {
             redis,
             tally: Tally::default(),
             coupon: keys.coupon_id(number),
+            per_user: if setup.two_each { 2 } else { 1 },
             _folder: folder,
         };
         world.wait_until_open().await?;
@@ -204,10 +208,10 @@ impl World {
     /// Publishes the coupon as the control plane does: the ledger first, then the lane.
     async fn publish(&self, number: CouponNumber, setup: &Setup) -> anyhow::Result<()> {
         let class = if setup.hot { "hot" } else { "ledger" };
-        let total = setup.total;
+        let (total, per_user) = (setup.total, self.per_user);
         let json = format!(
             r#"{{"name":"c","currency":"USD","benefit":{{"type":"fixed","off":"5.00"}},
-            "limits":{{"total":{total}}},"durability":"{class}"}}"#
+            "limits":{{"total":{total},"per_user":{per_user}}},"durability":"{class}"}}"#
         );
         let spec = input::coupon(json.as_bytes()).map_err(|error| anyhow!("{error:?}"))?;
         let sent_at = now();
@@ -241,6 +245,14 @@ impl World {
     /// # Errors
     /// When the name is none.
     pub async fn claim(&self, name: &str) -> anyhow::Result<Answer> {
+        self.claim_with(name, "").await
+    }
+
+    /// As [`claim`](Self::claim), with a key; where each user has one claim it means nothing.
+    ///
+    /// # Errors
+    /// When the name is none.
+    pub async fn claim_with(&self, name: &str, key: &str) -> anyhow::Result<Answer> {
         let user = UserId::new(name)?;
         let shopper = Shopper {
             user,
@@ -251,14 +263,14 @@ impl World {
         };
         let sent_at = now();
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let outcome = self.engine.claim(self.coupon, &shopper, address, None);
+        let outcome = self.engine.claim(self.coupon, &shopper, address, Some(key));
         let answer = answer(outcome.await);
         self.tally.attempt(Attempt {
             sent_at,
             answered_at: now(),
             coupon: self.coupon,
             user,
-            key: String::new(),
+            key: key.to_owned(),
             answer: answer.clone(),
         });
         Ok(answer)

@@ -106,14 +106,30 @@ async fn a_loss_that_an_install_meets_is_reported_to_the_keeper() {
 
 #[tokio::test]
 async fn a_change_waits_for_a_recovery_and_is_part_of_it() {
-    let world = World::open().await;
+    let world = patient().await;
     let (path, id) = world.published(json!(100)).await;
     let lane = world.keeper.lane_of(id);
     let fence = world.keeper.fence_off(lane).await;
-    // The lane takes definitions while it recovers, in its new epoch.
-    let paused = world.post(&format!("{path}/pause"), Value::Null).await;
-    assert_eq!(paused.expect(200)["status"], "paused");
-    world.keeper.open(fence).await;
+    // The lane takes definitions while it recovers, in its new epoch; but until that is opened, what is
+    // granted in the old one, elsewhere, may still become durable.
+    let opened = std::sync::atomic::AtomicBool::new(false);
+    let pause = format!("{path}/pause");
+    let ((), ()) = tokio::join!(
+        async {
+            let paused = world.post(&pause, Value::Null).await;
+            assert_eq!(paused.expect(200)["status"], "paused");
+            assert!(opened.load(std::sync::atomic::Ordering::SeqCst));
+        },
+        async {
+            // Each attempt tells the gateways.
+            let attempts = || world.gateways.invalidated.lock().unwrap().len();
+            let before = attempts();
+            eventually("it is tried again", async || attempts() >= before + 2).await;
+            assert_eq!(revision(&world, id).await, 3, "it is saved");
+            opened.store(true, std::sync::atomic::Ordering::SeqCst);
+            world.keeper.open(fence).await;
+        }
+    );
     assert_eq!(in_force(&world, id).await, 3);
 }
 
@@ -299,7 +315,8 @@ async fn a_write_whose_answer_is_lost_is_unknown_and_put_in_force_behind() {
     .await;
     world.keeper.open_all().await;
     let path = world.draft(minimal()).await;
-    // The key is remembered; then the coupon is read, then written.
+    // The key is remembered; then the coupon is read, by the request and by the publisher, then written.
+    world.ledger.fail_next(Fault::Pass);
     world.ledger.fail_next(Fault::Pass);
     world.ledger.fail_next(Fault::LoseAnswer);
     let reply = world.post(&format!("{path}/publish"), Value::Null).await;
@@ -329,4 +346,69 @@ async fn f30_a_client_that_leaves_does_not_stop_its_change() {
     drop(stream);
     world.hot.delay(None);
     eventually("it is in force", async || in_force(&world, id).await == 2).await;
+}
+
+/// A ledger from a backup has forgotten a revision; one more change would give its number again, and
+/// neither the lane nor the keeper could tell the two apart.
+#[tokio::test]
+async fn nothing_is_changed_while_hot_state_knows_more_than_the_ledger() {
+    let mut world = World::open().await;
+    let (path, id) = world.published(json!(100)).await;
+    let backup = world.ledger.snapshot();
+    let edited = world
+        .patch(
+            &path,
+            "\"2\"",
+            json!({"benefit": {"type": "fixed", "off": "9.00"}}),
+        )
+        .await;
+    assert_eq!(edited.expect(200)["revision"], 3);
+    world.stop().await;
+    world.ledger.restore(&backup);
+    let next = World::over(
+        world.ledger.clone(),
+        world.hot.clone(),
+        world.clock.clone(),
+        quick(),
+    )
+    .await;
+    let paused = next.post(&format!("{path}/pause"), Value::Null).await;
+    let problem = paused.expect_problem(503, "recovering");
+    assert_eq!(problem["outcome"], "not_applied");
+    assert_eq!(problem["lane"], next.keeper.lane_of(id).0);
+    assert_eq!(revision(&next, id).await, 2, "nothing is written");
+    assert_eq!(in_force(&next, id).await, 3, "nor put in force");
+    // An operator says that this ledger is right: a new epoch is made of it.
+    next.keeper.recover(next.keeper.lane_of(id)).await;
+    assert_eq!(in_force(&next, id).await, 2);
+    let paused = next.post(&format!("{path}/pause"), Value::Null).await;
+    assert_eq!(paused.expect(200)["revision"], 3);
+    assert_eq!(in_force(&next, id).await, 3);
+}
+
+/// The first change that a process makes of a coupon waits for the lane; later ones are saved at once.
+#[tokio::test]
+async fn the_first_change_after_a_start_waits_for_the_lane() {
+    let mut world = World::open().await;
+    let (path, id) = world.published(json!(100)).await;
+    world.stop().await;
+    let next = World::over(
+        world.ledger.clone(),
+        world.hot.clone(),
+        world.clock.clone(),
+        quick(),
+    )
+    .await;
+    next.hot.restart_keeping();
+    let paused = next.post(&format!("{path}/pause"), Value::Null).await;
+    paused.expect_problem(503, "recovering");
+    assert_eq!(revision(&next, id).await, 2);
+    next.keeper.recover(next.keeper.lane_of(id)).await;
+    next.post(&format!("{path}/pause"), Value::Null)
+        .await
+        .expect(200);
+    next.hot.restart_keeping();
+    let resumed = next.post(&format!("{path}/resume"), Value::Null).await;
+    resumed.expect_problem(503, "outcome_unknown");
+    assert_eq!(revision(&next, id).await, 4, "saved all the same");
 }

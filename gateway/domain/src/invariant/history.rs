@@ -140,12 +140,23 @@ pub fn acknowledged_is_durable(history: &History, coupons: &[CouponRows]) -> Che
 }
 
 /// Invariant 1, the other half: a claim acknowledged as `hot` is missing only where hot state was
-/// lost after it was asked for.
+/// lost after it was first asked for. A loss of its outbox entry alone is noticed a moment later:
+/// until then a repeat hears "yes" from what is left of it, after the loss. What was granted counts
+/// from the first request that may have made it.
 #[must_use]
 pub fn hot_is_lost_only_with_hot_state(history: &History, coupons: &[CouponRows]) -> Check {
     let mut check = Check::new(1, "acknowledged as hot is lost only with hot state");
     let rows = rows_by_id(coupons);
     let last_loss = history.losses.iter().max();
+    let asked = |attempt: &Attempt| (attempt.coupon, attempt.user, attempt.key.clone());
+    let mut first_asked: HashMap<(CouponId, UserId, String), Timestamp> = HashMap::new();
+    for attempt in &history.attempts {
+        if matches!(attempt.answer, Answer::Refused(_) | Answer::NotApplied) {
+            continue;
+        }
+        let first = first_asked.entry(asked(attempt)).or_insert(attempt.sent_at);
+        *first = attempt.sent_at.min(*first);
+    }
     for attempt in &history.attempts {
         let Answer::Acknowledged {
             claim_id,
@@ -155,7 +166,9 @@ pub fn hot_is_lost_only_with_hot_state(history: &History, coupons: &[CouponRows]
         else {
             continue;
         };
-        let excused = last_loss.is_some_and(|&loss| loss >= attempt.sent_at);
+        let first = first_asked.get(&asked(attempt));
+        let since = first.copied().unwrap_or(attempt.sent_at);
+        let excused = last_loss.is_some_and(|&loss| loss >= since);
         let held = rows
             .get(claim_id)
             .is_some_and(|row| row.user == attempt.user);
@@ -267,8 +280,14 @@ pub fn one_answer_per_key(history: &History) -> Check {
         else {
             continue;
         };
+        // The same body dates from its first answer: where its outbox entry alone is lost, a repeat
+        // hears it until that is noticed, after the loss.
+        let first = match bodies.get(&claim_id) {
+            Some((first, _class, before)) if *before == body.as_str() => *first,
+            Some(_) | None => attempt,
+        };
         if let Some((earlier, class, before)) =
-            bodies.insert(claim_id, (attempt, *durability, body.as_str()))
+            bodies.insert(claim_id, (first, *durability, body.as_str()))
         {
             let lost_between = class == Durability::Hot
                 && history

@@ -226,6 +226,32 @@ fn invariant_1_a_hot_claim_lost_without_a_fault_is_seen() {
 }
 
 #[test]
+fn invariant_1_a_repeat_of_a_lost_hot_claim_is_not_a_second_loss() {
+    let (mut history, facts) = sound();
+    let hot = Answer::Acknowledged {
+        claim_id: id_of("cleo"),
+        durability: Durability::Hot,
+        body: "body of cleo".to_owned(),
+    };
+    history.losses.push(at(20));
+    let repeat = Attempt {
+        sent_at: at(30),
+        answered_at: at(31),
+        ..attempt("cleo", hot)
+    };
+    history.attempts.push(repeat);
+    let lost = |history: &History| {
+        let check = hot_is_lost_only_with_hot_state(history, std::slice::from_ref(&facts));
+        check.status == CheckStatus::Violated
+    };
+    assert!(lost(&history), "first asked for after the loss");
+    history.attempts.push(attempt("cleo", Answer::NotApplied));
+    assert!(lost(&history), "what was not applied granted nothing");
+    history.attempts.push(attempt("cleo", Answer::Unknown));
+    assert!(!lost(&history), "granted before the loss, perhaps");
+}
+
+#[test]
 fn invariant_2_a_lost_hot_claim_does_not_count() {
     let (mut history, facts) = sound();
     let hot = Answer::Acknowledged {

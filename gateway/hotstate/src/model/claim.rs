@@ -11,7 +11,7 @@ use sluice_domain::claim::{Grant, GrantBatch, GrantRecord};
 use sluice_domain::coupon::Lifecycle;
 use sluice_domain::id::{CouponId, EntryNumber, Epoch, LaneId, SubjectHash};
 
-use super::flaw::Flaw;
+use super::flaw::{Flaw, Tear};
 use super::prologue::{self, Unusable};
 use super::state::{CouponHash, CouponKeys, LaneHash, LaneKeys, ListedLease, Server};
 
@@ -27,7 +27,7 @@ pub(super) fn decide(
     call: &ClaimCall,
 ) -> Result<ClaimReply, StoreError> {
     let (lane, current) = prologue::serving(keys, server, call.lane, epoch)?;
-    let (held, hash) = prologue::hydrated(current, call.coupon)
+    let (held, hash) = prologue::hydrated(current, server, call.coupon)
         .map_err(|why| unusable(why, call.lane, epoch, call.coupon))?;
     let mut batch = Batch::new((lane, epoch), held.clone(), hash.clone(), server);
     let answers: Vec<Decided> = call
@@ -264,14 +264,15 @@ impl Batch {
     /// What holds for every claim of the call that is not a repeat.
     fn closed(&self, call: &ClaimCall) -> Option<ClaimAnswer> {
         let published = &self.hash.published;
-        if call.revision < published.terms_revision {
+        let has_flaw = self.server.has(Flaw::PauseIgnored);
+        if call.revision < published.terms_revision && !has_flaw {
             return Some(ClaimAnswer::StaleDefinition);
         }
-        if published.lifecycle == Lifecycle::Paused && !self.server.has(Flaw::PauseIgnored) {
+        if published.lifecycle == Lifecycle::Paused && !has_flaw {
             return Some(ClaimAnswer::Paused);
         }
         let window = published.window;
-        if published.lifecycle != Lifecycle::Live
+        if !(published.lifecycle == Lifecycle::Live || published.lifecycle == Lifecycle::Paused)
             || window.ends_at.is_some_and(|end| self.server.now >= end)
         {
             return Some(ClaimAnswer::Ended);
@@ -375,6 +376,7 @@ impl Batch {
         };
         let held = self.held;
         hash.users = held.users.len();
+        hash.writing.0 = self.entry;
         // The script adds what a call counts: hashes of limits that the coupon does not have are
         // neither compared nor written, whatever hydration filled them with.
         let limits = hash.published.limits;
@@ -385,9 +387,7 @@ impl Batch {
             hash.addresses = held.addresses.len();
         }
         let current = keys.epoch_mut(self.epoch);
-        let per_user = limits.per_user;
-        let tear = self.server.tear;
-        let writes = tear.map_or(Write::COUNT, |tear| tear.writes(per_user));
+        let writes = self.server.tear.map_or(Write::COUNT, Tear::writes);
         for write in Write::order(self.server.flaw).into_iter().take(writes) {
             match write {
                 Write::Ticket => current.coupon_mut(coupon).hash = Some(hash.clone()),
@@ -399,6 +399,11 @@ impl Batch {
                     kept.users.clone_from(&held.users);
                     kept.devices.clone_from(&held.devices);
                     kept.addresses.clone_from(&held.addresses);
+                }
+                Write::Ended => {
+                    if let Some(hash) = current.coupon_mut(coupon).hash.as_mut() {
+                        hash.writing.1 = self.entry;
+                    }
                 }
             }
         }
@@ -412,19 +417,20 @@ enum Write {
     Ticket,
     Entry,
     Users,
+    Ended,
 }
 
 // === impl Write ===
 
 impl Write {
-    const COUNT: usize = 3;
+    const COUNT: usize = 4;
 
     /// The ticket first: whatever is missing after it can only under-sell.
     const fn order(flaw: Option<Flaw>) -> [Self; Self::COUNT] {
         match flaw {
-            Some(Flaw::EntryLast) => [Self::Ticket, Self::Users, Self::Entry],
-            Some(Flaw::TicketLast) => [Self::Entry, Self::Users, Self::Ticket],
-            Some(_) | None => [Self::Ticket, Self::Entry, Self::Users],
+            Some(Flaw::EntryLast) => [Self::Ticket, Self::Users, Self::Entry, Self::Ended],
+            Some(Flaw::TicketLast) => [Self::Entry, Self::Users, Self::Ticket, Self::Ended],
+            Some(_) | None => [Self::Ticket, Self::Entry, Self::Users, Self::Ended],
         }
     }
 }

@@ -29,13 +29,17 @@ pub enum Flaw {
     CountsBelieved,
     /// "Sold out" comes before the search for an old claim.
     ReplayAfterSoldOut,
-    /// The outbox entry is the last of a grant's writes.
+    /// A call that broke off in the midst of its writes is no loss for the next one.
+    TornUnnoticed,
+    /// The outbox entry is the last of a grant's writes, and a call that broke off is no loss for the
+    /// next one: each of the two rules is enough alone.
     EntryLast,
     /// The ticket is the last of a grant's writes.
     TicketLast,
     /// An older revision replaces a newer one.
     OlderRevisionTaken,
-    /// A paused coupon grants.
+    /// A paused coupon grants, also to whoever has an older definition: each of the two rules is
+    /// enough alone.
     PauseIgnored,
     /// The claims that a user holds are not counted.
     UserLimitIgnored,
@@ -44,10 +48,12 @@ pub enum Flaw {
 /// Where a script that grants breaks off, as by a defect in it: what was written stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tear {
-    /// After the first of its three writes (the ticket, the entry, the users).
+    /// After the first of its four writes (the ticket, the entry, the users, and that it ended).
     AfterFirst,
     /// After the second.
     AfterSecond,
+    /// After the third.
+    AfterThird,
 }
 
 impl ModelHotState {
@@ -70,13 +76,12 @@ impl ModelHotState {
 // === impl Tear ===
 
 impl Tear {
-    /// How many writes take place. Where a user may have several claims the entry is not written
-    /// without the users: nothing notices that but the count of a user's own claims, so one too
-    /// many could be granted. A claim that is the user's only one has an id that tells.
-    pub(super) const fn writes(self, per_user: u16) -> usize {
-        match (self, per_user) {
-            (Self::AfterSecond, 1) => 2,
-            (Self::AfterFirst | Self::AfterSecond, _) => 1,
+    /// How many writes take place.
+    pub(super) const fn writes(self) -> usize {
+        match self {
+            Self::AfterFirst => 1,
+            Self::AfterSecond => 2,
+            Self::AfterThird => 3,
         }
     }
 }

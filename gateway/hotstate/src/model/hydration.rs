@@ -71,6 +71,7 @@ pub(super) fn begin(
             more_may_come: false,
             stock_seq: StockSeq(0),
             opens_at: fenced_at.plus_millis(OPENS_AFTER_MS),
+            writing: (EntryNumber(0), EntryNumber(0)),
             users: 0,
             devices: 0,
             addresses: 0,

@@ -139,6 +139,7 @@ pub(super) enum Unusable {
 /// A hydrated coupon, whole.
 pub(super) fn hydrated(
     keys: &EpochKeys,
+    server: Server,
     coupon: CouponId,
 ) -> Result<(&CouponKeys, &CouponHash), Unusable> {
     let ready = keys
@@ -146,7 +147,7 @@ pub(super) fn hydrated(
         .and_then(|held| held.hash.as_ref().map(|hash| (held, hash)))
         .filter(|(_, hash)| hash.ready);
     match ready {
-        Some((held, hash)) if held.counts_agree(hash) => Ok((held, hash)),
+        Some((held, hash)) if held.is_whole(hash, server) => Ok((held, hash)),
         Some(_differs) => Err(Unusable::Loss),
         None if keys.hydrated.contains(&coupon) => Err(Unusable::Loss),
         None => Err(Unusable::NotHydrated),

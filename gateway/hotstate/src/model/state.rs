@@ -113,6 +113,8 @@ pub(super) struct CouponHash {
     pub(super) more_may_come: bool,
     pub(super) stock_seq: StockSeq,
     pub(super) opens_at: Timestamp,
+    /// The entry of the last call that began to write a grant, and of the last that ended.
+    pub(super) writing: (EntryNumber, EntryNumber),
     /// What the sizes of the three hashes have to be.
     pub(super) users: usize,
     pub(super) devices: usize,
@@ -298,8 +300,14 @@ impl CouponKeys {
         self.hash.as_ref().is_some_and(|hash| hash.ready)
     }
 
-    /// Whether the hashes in use have the sizes that the coupon's hash says.
-    pub(super) fn counts_agree(&self, hash: &CouponHash) -> bool {
+    /// Whether the last call that granted came to its end, and the hashes in use have the sizes that
+    /// the coupon's hash says.
+    pub(super) fn is_whole(&self, hash: &CouponHash, server: Server) -> bool {
+        let torn_unnoticed = server.has(Flaw::TornUnnoticed) || server.has(Flaw::EntryLast);
+        (hash.writing.0 == hash.writing.1 || torn_unnoticed) && self.counts_agree(hash)
+    }
+
+    fn counts_agree(&self, hash: &CouponHash) -> bool {
         let limits = hash.published.limits;
         self.users.len() == hash.users
             && (limits.per_device.is_none() || self.devices.len() == hash.devices)

@@ -20,6 +20,14 @@ impl Counts {
 
 /// Everything that has to happen over many seeds: faults, answers, and deeds.
 pub const EXPECTED: &[&str] = &[
+    "scene: ordinary",
+    "scene: torn scripts",
+    "scene: old primary",
+    "scene: hydration echoes",
+    "scene: changes",
+    "scene: lost hot claims",
+    "scene: lost answers",
+    "scene: old ledger",
     "fault: a process is killed",
     "fault: a process dies before a call",
     "fault: a process dies after a call",
@@ -47,6 +55,7 @@ pub const EXPECTED: &[&str] = &[
     "call: hot state, answer lost",
     "call: hot state, late",
     "call: hot state, twice",
+    "call: hot state, an echo",
     "call: ledger, not carried out",
     "call: ledger, answer lost",
     "call: ledger, late",

@@ -1,5 +1,7 @@
-//! What goes wrong with servers and processes, at random instants. What goes wrong with single
+//! What goes wrong with servers and processes, at random instants, or as a scene has it ([`directed`]). What goes wrong with single
 //! calls is the business of [`super::link`].
+
+mod directed;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -192,6 +194,19 @@ impl Gremlin {
     /// A replica that lags behind takes over. Processes follow one after the other; where one does
     /// not, the old primary goes on for it.
     async fn promote(&mut self) {
+        let left_behind = self.dice.chance(500).then(|| self.anyone()).flatten();
+        let old = self.promote_for_all_but(left_behind.as_ref()).await;
+        let Some(process) = left_behind else { return };
+        let millis = self.dice.between(200, 5_000);
+        if self.dice.chance(600) {
+            process.link.cut(Side::Ledger, millis);
+        }
+        let comes_back = self.dice.chance(350);
+        self.go_on_with(old, process, millis, comes_back);
+    }
+
+    /// The server that was the primary.
+    async fn promote_for_all_but(&mut self, left_behind: Option<&Arc<Process>>) -> ModelHotState {
         let old = self.world.server();
         let (new, behind) = old.lagging_replica(self.dice.index(25));
         new.promote(self.world.next_replid());
@@ -200,11 +215,8 @@ impl Gremlin {
         });
         self.world.lose();
         self.world.set_server(new.clone());
-        let left_behind = self.dice.chance(500).then(|| self.anyone()).flatten();
         for process in self.world.alive() {
-            let stays = left_behind
-                .as_ref()
-                .is_some_and(|left| Arc::ptr_eq(left, &process));
+            let stays = left_behind.is_some_and(|left| Arc::ptr_eq(left, &process));
             if !stays {
                 pause(self.dice.below(80)).await;
                 process.link.connect_to(&new);
@@ -212,15 +224,20 @@ impl Gremlin {
         }
         // Until here somebody may have been served by the old one.
         self.world.lose();
-        let Some(process) = left_behind else { return };
-        let millis = self.dice.between(200, 5_000);
+        old
+    }
+
+    /// An old primary goes on for one process, and may be the primary again after that.
+    fn go_on_with(
+        &mut self,
+        old: ModelHotState,
+        process: Arc<Process>,
+        millis: u64,
+        comes_back: bool,
+    ) {
         self.note("fault: an old primary goes on", || {
             format!("for process {} and {millis} ms", process.link.process)
         });
-        if self.dice.chance(600) {
-            process.link.cut(Side::Ledger, millis);
-        }
-        let comes_back = self.dice.chance(350);
         let world = Arc::clone(&self.world);
         drop(tokio::spawn(async move {
             // What it answers meanwhile is unknown to all others, however it ends.
@@ -311,11 +328,7 @@ impl Gremlin {
     }
 
     fn tear(&mut self) {
-        let tear = if self.dice.chance(500) {
-            Tear::AfterFirst
-        } else {
-            Tear::AfterSecond
-        };
+        let tear = [Tear::AfterFirst, Tear::AfterSecond, Tear::AfterThird][self.dice.index(3)];
         self.note("fault: a script breaks off", || format!("{tear:?}"));
         self.world.server().tear_next_grant(tear);
     }
@@ -387,7 +400,6 @@ impl Gremlin {
         let backup = world.net.ledger.snapshot();
         pause(self.dice.between(100, 1_500)).await;
         world.no_restarts.store(true, Ordering::Relaxed);
-        world.in_doubt.store(true, Ordering::Relaxed);
         for number in 0..world.process_count() {
             world.kill(number);
         }
@@ -408,7 +420,6 @@ impl Gremlin {
             accept_ledger(&world).await;
             pause(100).await;
         }
-        world.in_doubt.store(false, Ordering::Relaxed);
     }
 }
 

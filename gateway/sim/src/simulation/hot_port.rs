@@ -23,7 +23,6 @@ use sluice_hotstate::model::fault::ModelKey;
 
 use super::link::{Link, Side, Silence};
 use super::mutation::Mutation;
-use super::process::keeper_settings;
 use super::watch::Watch;
 
 /// What a process hears where Redis does not answer.
@@ -55,6 +54,15 @@ pub(super) fn at_once<T>(
     })
 }
 
+/// Changes what a keeper's script gives where it was carried out.
+fn done<T>(fenced: Fenced<T>, change: impl FnOnce(T) -> T) -> Fenced<T> {
+    match fenced {
+        Fenced::Done(value) => Fenced::Done(change(value)),
+        Fenced::Deposed { epoch, keeper } => Fenced::Deposed { epoch, keeper },
+        Fenced::NotReady(reason) => Fenced::NotReady(reason),
+    }
+}
+
 // === impl HotPort ===
 
 impl HotPort {
@@ -69,15 +77,20 @@ impl HotPort {
     async fn script<T: std::fmt::Debug + Send + 'static>(
         &self,
         what: &'static str,
-        run: impl Fn(&ModelHotState) -> Result<T, StoreError> + Send + 'static,
+        run: impl Fn(&ModelHotState) -> Result<T, StoreError> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
         let hot = self.link.hot();
         let time = self.link.net.time;
-        let on_time = move || {
+        let on_time = Arc::new(move || {
             hot.clock().set(time.now());
             run(&hot)
-        };
-        self.link.call(Side::Hot, what, SILENCE, on_time).await
+        });
+        if let Some(after_ms) = self.link.net.scene.echoes(what) {
+            let again = Arc::clone(&on_time);
+            self.link.echo(what, after_ms, move || again());
+        }
+        let once = move || on_time();
+        self.link.call(Side::Hot, what, SILENCE, once).await
     }
 
     /// As [`Self::script`], where entries may leave a stream.
@@ -85,7 +98,7 @@ impl HotPort {
         &self,
         what: &'static str,
         (lane, epoch): (LaneId, Epoch),
-        run: impl Fn(&ModelHotState) -> Result<T, StoreError> + Send + 'static,
+        run: impl Fn(&ModelHotState) -> Result<T, StoreError> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
         let net = Arc::clone(&self.link.net);
         self.script(what, move |hot| {
@@ -140,7 +153,7 @@ impl ClaimStore for HotPort {
                 if let Ok(reply) = decided.as_ref()
                     && reply.answers.iter().any(grants)
                 {
-                    let lease_ms = keeper_settings().lane_lease_ms;
+                    let lease_ms = net.scene.keeper_settings().lane_lease_ms;
                     net.watch
                         .granted(lane, reply.epoch, net.time.now_ms(), lease_ms);
                 }
@@ -239,10 +252,27 @@ macro_rules! scripts {
                 ledger: LedgerId,
             ) -> Result<Fenced<FencedOff>, StoreError> {
                 let fenced = self.script("fence", move |hot| at_once(hot.fence(fence, ledger))).await?;
-                Ok(match fenced {
-                    Fenced::Done(FencedOff { facts }) => Fenced::Done(FencedOff { facts: self.seen(facts) }),
-                    other => other,
-                })
+                Ok(done(fenced, |FencedOff { facts }| FencedOff { facts: self.seen(facts) }))
+            }
+
+            async fn take(
+                &self,
+                fence: LaneFence,
+                ledger: LedgerId,
+                until: Timestamp,
+            ) -> Result<Fenced<LaneFacts>, StoreError> {
+                let taken = self.script("take", move |hot| at_once(hot.take(fence, ledger, until))).await?;
+                Ok(done(taken, |facts| self.seen(facts)))
+            }
+
+            async fn renew(
+                &self,
+                fence: LaneFence,
+                until: Timestamp,
+                seq: u64,
+            ) -> Result<Fenced<LaneFacts>, StoreError> {
+                let renewed = self.script("renew", move |hot| at_once(hot.renew(fence, until, seq))).await?;
+                Ok(done(renewed, |facts| self.seen(facts)))
             }
 
             async fn sweep_epoch(&self, lane: LaneId, ended: Epoch) -> Result<bool, StoreError> {
@@ -258,10 +288,10 @@ macro_rules! scripts {
                 mark: EntryNumber,
                 seq: u64,
             ) -> Result<Fenced<LaneFacts>, StoreError> {
-                self.trimming("mark", (fence.lane, fence.epoch), move |hot| {
-                    at_once(hot.mark(fence, mark, seq))
-                })
-                .await
+                let place = (fence.lane, fence.epoch);
+                let mark = move |hot: &ModelHotState| at_once(hot.mark(fence, mark, seq));
+                let marked = self.trimming("mark", place, mark).await?;
+                Ok(done(marked, |facts| self.seen(facts)))
             }
 
             async fn install(
@@ -329,8 +359,6 @@ macro_rules! scripts {
 }
 
 scripts! {
-    fn take(fence: LaneFence, ledger: LedgerId, until: Timestamp) -> Fenced<LaneFacts>;
-    fn renew(fence: LaneFence, until: Timestamp, seq: u64) -> Fenced<LaneFacts>;
     fn halt(fence: LaneFence) -> Fenced<()>;
     fn read_outbox(lane: LaneId, epoch: Epoch, after: EntryNumber, count: usize) -> Vec<OutboxEntry>;
     fn refuse(fence: LaneFence, refusal: Refusal) -> Fenced<()>;

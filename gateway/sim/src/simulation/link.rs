@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::count::Counts;
 use super::dice::Dice;
+use super::scene::Scene;
 use super::story::{Story, briefly};
 use super::time::{VirtualTime, pause};
 use super::watch::Watch;
@@ -36,10 +37,13 @@ pub(super) struct Weather {
     pub(super) late: u32,
     pub(super) twice: u32,
     pub(super) deadly: u32,
+    /// Nothing goes wrong, whatever the scene says.
+    pub(super) is_calm: bool,
 }
 
 /// What all processes share.
 pub(super) struct Net {
+    pub(super) scene: Scene,
     pub(super) time: VirtualTime,
     pub(super) story: Story,
     pub(super) counts: Counts,
@@ -95,6 +99,7 @@ enum Fate {
 
 impl Net {
     pub(super) fn new(
+        scene: Scene,
         dice: Dice,
         story: Story,
         ledger: Arc<ModelLedger>,
@@ -102,6 +107,7 @@ impl Net {
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<usize>) {
         let (deaths, died) = mpsc::unbounded_channel();
         let net = Self {
+            scene,
             time: VirtualTime::begin(),
             story,
             counts: Counts::default(),
@@ -145,7 +151,7 @@ impl Net {
         lost
     }
 
-    fn fate(&self, side: Side) -> Fate {
+    fn fate(&self, side: Side, what: &str) -> Fate {
         let weather = *locked(&self.weather);
         let mut dice = locked(&self.dice);
         let (throw, mut edge) = (dice.below(1_000), 0);
@@ -156,6 +162,10 @@ impl Net {
         };
         if falls(weather.not_carried_out) {
             return Fate::NotCarriedOut;
+        }
+        let of_scene = self.scene.loses_answer_of(what);
+        if of_scene > 0 && !weather.is_calm && dice.chance(of_scene) {
+            return Fate::AnswerLost;
         }
         if falls(weather.answer_lost) {
             return Fate::AnswerLost;
@@ -272,6 +282,23 @@ impl Link {
         answer
     }
 
+    /// Carries a call out once more, after so long.
+    pub(super) fn echo<T, E>(
+        &self,
+        what: &'static str,
+        after_ms: u64,
+        carry_out: impl Fn() -> Result<T, E> + Send + 'static,
+    ) where
+        T: Debug + Send + 'static,
+        E: Debug + Send + 'static,
+    {
+        let (net, process) = (Arc::clone(&self.net), self.process);
+        net.counts.add("call: hot state, an echo");
+        drop(send(after_ms, move || {
+            net.tell(process, what, " (an echo)", &carry_out());
+        }));
+    }
+
     /// What the dice say of a call.
     async fn meet_fate<T, E>(
         self: &Arc<Self>,
@@ -284,7 +311,7 @@ impl Link {
         T: Debug + Send + 'static,
         E: Debug + Send + 'static,
     {
-        match self.net.fate(side) {
+        match self.net.fate(side, what) {
             Fate::Plain(there, back) => {
                 pause(there).await;
                 self.stand().await;
@@ -401,10 +428,10 @@ impl Link {
     ) -> Result<T, E> {
         let unknown = || Err((silence.unknown)());
         match side {
-            Side::Hot => match timeout(HOT_CALL_WITHIN, answer).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(_)) | Err(_) => unknown(),
-            },
+            Side::Hot => {
+                let answer = timeout(HOT_CALL_WITHIN, answer).await;
+                answer.ok().and_then(Result::ok).unwrap_or_else(unknown)
+            }
             Side::Ledger => answer.await.unwrap_or_else(|_gone| unknown()),
         }
     }

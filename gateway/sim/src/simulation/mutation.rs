@@ -15,6 +15,9 @@ pub enum Mutation {
     /// Salvage takes every epoch for the last one that was opened, and the ledger takes claims of
     /// closed leases. Each of the two guards is enough alone on a ledger with transactions.
     OldEpochApplied,
+    /// A call of the claim script that broke off is no loss for the next one, and a claim gets a row
+    /// for every ticket that it was ever given. Each of the two guards is enough for that alone.
+    TornAndTwice,
     /// The keeper reports an append as done and makes it afterwards.
     MarkBeforeAppend,
     /// What the keeper sets aside is thrown away.
@@ -39,6 +42,7 @@ impl Mutation {
         match self {
             Self::Hot(flaw) => Some(flaw),
             Self::KeeperNumberIgnored => Some(HotFlaw::KeeperUnchecked),
+            Self::TornAndTwice => Some(HotFlaw::TornUnnoticed),
             _elsewhere => None,
         }
     }
@@ -49,6 +53,7 @@ impl Mutation {
             Self::Ledger(flaw) => Some(flaw),
             Self::KeeperNumberIgnored => Some(LedgerFlaw::KeeperUnchecked),
             Self::OldEpochApplied => Some(LedgerFlaw::LeaseStateUnchecked),
+            Self::TornAndTwice => Some(LedgerFlaw::ClaimTwice),
             _elsewhere => None,
         }
     }

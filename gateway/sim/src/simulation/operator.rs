@@ -2,7 +2,6 @@
 //! runs: decisions of `domain::change`, put in force by the `Publisher`.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sluice_control::publish::Saved;
@@ -19,12 +18,16 @@ use sluice_workers::keeper::LowerOutcome;
 
 use super::dice::Dice;
 use super::process::Process;
+use super::scene::{Scene, Wares};
 use super::shopper::{Visitor, user};
 use super::time::{in_turn, pause};
 use super::world::{Offer, World, locked};
 
 /// How long a lowering is waited for; it goes on behind.
 const LOWERED_WITHIN: Duration = Duration::from_millis(900);
+
+/// What an operator throws where something is to be edited.
+const EDIT: u64 = 18;
 
 /// The operator at work.
 pub(super) struct Operator {
@@ -56,10 +59,15 @@ impl Operator {
     }
 
     fn offer(&mut self, coupon: CouponId) -> (Offer, u64, serde_json::Value) {
+        let wares = self.world.net.scene.wares().unwrap_or(Wares {
+            total: (3, 22),
+            hot: 450,
+            two_each: 400,
+        });
         let dice = &mut self.dice;
-        let total = dice.between(3, 22);
-        let hot = dice.chance(450);
-        let many = dice.chance(400);
+        let total = dice.between(wares.total.0, wares.total.1);
+        let hot = dice.chance(wares.hot);
+        let many = dice.chance(wares.two_each);
         let counted = dice.chance(300);
         let offer = Offer {
             coupon,
@@ -95,27 +103,33 @@ impl Operator {
 
     /// Changes something now and then, until the world is calm.
     pub(super) async fn work(mut self) {
-        let mut may_end = self.dice.chance(250);
+        let scene = self.world.net.scene;
+        let Some((least, most)) = scene.operator_pauses() else {
+            return;
+        };
+        let mut may_end = scene == Scene::Ordinary && self.dice.chance(250);
+        // Where changes are the point, it is pauses and edits, and pauses long enough for late claims.
+        let only_those = scene == Scene::Changes;
+        let paused_ms = if only_those { 900 } else { 300 };
         loop {
-            pause(self.dice.between(150, 1_100)).await;
+            pause(self.dice.between(least, most)).await;
             if self.world.is_calm() {
                 return;
-            }
-            if self.world.in_doubt.load(Ordering::Relaxed) {
-                continue;
             }
             let offers = self.world.offers();
             let Some(offer) = offers.get(self.dice.index(offers.len())) else {
                 return;
             };
             let id = offer.coupon;
-            match self.dice.below(20) {
+            let deed = self.dice.below(20);
+            let deed = if only_those { deed % 2 * EDIT } else { deed };
+            match deed {
                 0..4 => {
                     self.deed(id, Deed::Pause, |coupon, now| {
                         change::pause(coupon, now).ok()
                     })
                     .await;
-                    pause(self.dice.below(300)).await;
+                    pause(self.dice.below(paused_ms)).await;
                     self.resume(id).await;
                 }
                 4..8 => self.raise(id).await,
@@ -184,7 +198,7 @@ impl Operator {
     }
 
     /// Some strangers claim at about this moment, each for themselves.
-    fn send_crowd(&mut self, offer: &Offer) {
+    pub(super) fn send_crowd(&mut self, offer: &Offer) {
         for turn in 20..26 {
             let mut dice = self.dice.fork();
             let wait = dice.below(40);
@@ -200,7 +214,7 @@ impl Operator {
         }
     }
 
-    async fn flip_class(&mut self, id: CouponId) {
+    pub(super) async fn flip_class(&mut self, id: CouponId) {
         self.world.net.counts.add("operator: class");
         self.deed(id, Deed::Edit, |coupon, now| {
             let mut spec = coupon.spec.clone();
@@ -282,7 +296,7 @@ impl Operator {
         });
     }
 
-    async fn stored(&self, id: CouponId) -> Option<Coupon> {
+    pub(super) async fn stored(&self, id: CouponId) -> Option<Coupon> {
         self.world.net.ledger.coupon(id).await.ok().flatten()
     }
 

@@ -102,7 +102,7 @@ impl Process {
         );
         let keepers = Keepers::spawn(
             &keeper_parts(&ledger, &hot, &told, &clock),
-            keeper_settings(),
+            net.scene.keeper_settings(),
             &format!("process {number}"),
         )?;
         let all = || AllKeepers(Arc::downgrade(world));

@@ -99,6 +99,38 @@ impl Visitor {
         }
     }
 
+    /// Strangers come one after the other, with so long between two; some come again, of those who may
+    /// have several claims some with another key.
+    pub(super) async fn stream(mut self, (least, most): (u64, u64)) {
+        let mut came: Vec<(Offer, UserId)> = Vec::new();
+        for stranger in 0.. {
+            pause(self.dice.between(least, most)).await;
+            if self.world.is_calm() {
+                return;
+            }
+            let offers = self.world.offers();
+            let Some(offer) = offers.get(self.dice.index(offers.len())) else {
+                return;
+            };
+            let Some(user) = user('w', stranger) else {
+                return;
+            };
+            let again = self.dice.chance(550) && !came.is_empty();
+            let (offer, user) = if again {
+                // Mostly those who came a moment ago.
+                let among = came
+                    .len()
+                    .min(if self.dice.chance(700) { 3 } else { came.len() });
+                came[came.len() - 1 - self.dice.index(among)].clone()
+            } else {
+                came.push((offer.clone(), user));
+                (offer.clone(), user)
+            };
+            let key = format!("k{}", self.dice.below(3));
+            self.claim(&offer, user, &key, Some(400)).await;
+        }
+    }
+
     /// One claim at some process; recorded, with what it ended in.
     pub(super) async fn claim(
         &mut self,

@@ -27,12 +27,12 @@ use sluice_ledger::audit_log::{AuditLog as _, verify_chain};
 use sluice_ledger::claims::Claims as _;
 use sluice_ledger::coupons::Coupons as _;
 use sluice_ledger::leases::Leases as _;
+use sluice_workers::KeeperSettings;
 use sluice_workers::keeper::PhaseName;
 
 use super::faults::{ALL_ARRIVED_MS, accept_ledger};
 use super::link::Weather;
 use super::operator::Operator;
-use super::process::keeper_settings;
 use super::shopper::{Visitor, user};
 use super::time::pause;
 use super::world::{Gone, Offer, World, locked};
@@ -53,7 +53,10 @@ pub(super) struct Rest {
 pub(super) async fn heal(world: &Arc<World>, operator: &mut Operator) -> Rest {
     let mut healed = Check::new(6, "a world without faults serves, sells and rests");
     world.calm_down();
-    world.net.set_weather(Weather::default());
+    world.net.set_weather(Weather {
+        is_calm: true,
+        ..Weather::default()
+    });
     pause(ALL_ARRIVED_MS).await;
     let server = world.server();
     server.mend();
@@ -218,7 +221,7 @@ pub(super) async fn judge(world: &World, rest: Rest) -> Result<Vec<Check>, Ledge
         acknowledged_is_durable(&history, &coupons),
         hot_is_lost_only_with_hot_state(&history, &coupons),
         never_oversold(&history, &coupons),
-        never_given_too_early(&history, &coupons),
+        never_given_too_early(&history, &coupons, &world.net.scene.keeper_settings()),
         one_answer_per_key(&history),
         winners_keep(&history),
         refused_left_nothing(&history, &coupons),
@@ -292,9 +295,12 @@ fn forget_before(history: &mut History, set_back_at: Timestamp) {
 /// Invariant 2, with the claims that were lost: a unit that was acknowledged as `hot` is given to
 /// nobody else before it can be certain that it was lost, which is grace less the lane's lease after
 /// the answer.
-fn never_given_too_early(history: &History, coupons: &[CouponRows]) -> Check {
+fn never_given_too_early(
+    history: &History,
+    coupons: &[CouponRows],
+    times: &KeeperSettings,
+) -> Check {
     let mut check = Check::new(2, "what may be lost is not given again before its grace");
-    let times = keeper_settings();
     let certain_ms = i64::try_from(times.grace_ms - times.lane_lease_ms).unwrap_or(0);
     for facts in coupons {
         let rows: HashSet<ClaimId> = facts.rows.iter().map(|row| row.claim_id).collect();

@@ -75,8 +75,6 @@ pub(super) struct World {
     pub(super) corrupt: Mutex<Vec<String>>,
     /// When the ledger was set back, if it was.
     pub(super) set_back_at: Mutex<Option<Timestamp>>,
-    /// Nobody has said yet that the ledger from the backup is right: operators wait for that.
-    pub(super) in_doubt: AtomicBool,
     /// Processes that end are not started again.
     pub(super) no_restarts: AtomicBool,
     /// Nothing goes wrong any more, and nobody begins anything.
@@ -106,7 +104,6 @@ impl World {
             won: Mutex::default(),
             corrupt: Mutex::default(),
             set_back_at: Mutex::default(),
-            in_doubt: AtomicBool::new(false),
             no_restarts: AtomicBool::new(false),
             calm: AtomicBool::new(false),
             server: Mutex::new(server),

@@ -68,7 +68,7 @@ impl World {
         let stopped = self.keepers.shutdown(STOP_WAIT).await;
         let widest = ClaimLimits {
             total: None,
-            per_user: 1,
+            per_user: self.per_user,
             per_device: None,
             per_address: None,
         };

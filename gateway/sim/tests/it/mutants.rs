@@ -61,6 +61,7 @@ fn assert_whole(checks: &[Check]) {
 }
 
 const HOT_LOST: &str = "acknowledged as hot is lost only with hot state";
+const LIMITS: &str = "limits per user, device and address";
 const LEDGER_LOST: &str = "acknowledged as ledger is in the ledger";
 
 fn names(prefix: char, count: usize) -> Vec<String> {
@@ -203,9 +204,13 @@ async fn mutant_lease_installed_twice_is_caught() {
 
 /// The claim script's write of the ticket, of the users' records, and of the outbox entry.
 const TICKET: &str = "  redis.call('HSET', KEYS[3], 'leases', list, 'stock', struct.pack(STOCK, \
-    lease, next, last, highest,\n    stock_seq, opens_at, users, devices, addresses, flags))\n";
+    lease, next, last, highest,\n    stock_seq, opens_at, users, devices, addresses, flags), 'began', n)\n";
 const USERS: &str = "  redis.call('HSET', KEYS[4], unpack(of_users))\n";
 const ENTRY: &str = "  redis.call('XADD', unpack(entry))\n";
+/// What the script says of a call that began its writes and did not end them.
+const UNENDED: &str = "if coupon[4] ~= coupon[5] or redis.call('HLEN', KEYS[4]) ~= users\n";
+/// The same, without that.
+const UNENDED_OR_NOT: &str = "if redis.call('HLEN', KEYS[4]) ~= users\n";
 /// An error in the midst of the writes, for one shopper.
 const TORN: &str = "  if names[granted[1]] == 'torn' then error('injected') end\n";
 
@@ -274,7 +279,9 @@ async fn torn_and_repeated(mutations: Vec<Mutation>) -> Vec<Check> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutant_entry_written_last_is_caught() {
     let claim = Some(Script::Claim);
+    // That the entry comes first and that no call goes over one that broke off are each enough alone.
     let entry_last = vec![
+        Mutation::new(claim, UNENDED, UNENDED_OR_NOT),
         Mutation::new(claim, ENTRY, ""),
         Mutation::new(claim, USERS, &[USERS, TORN, ENTRY].concat()),
     ];
@@ -284,6 +291,41 @@ async fn mutant_entry_written_last_is_caught() {
         let after = vec![Mutation::new(claim, write, &[write, TORN].concat())];
         assert_whole(&torn_and_repeated(after).await);
     }
+}
+
+/// An error before the second claim of one shopper is written into the users' records.
+const TORN_SECOND: &str = "  if names[granted[1]] == 'torn' and #of_users[2] > RECORD_BYTES then \
+    error('injected') end\n";
+
+/// Each may have two claims. One shopper's second call breaks off behind the entry: the number of
+/// users is right, and the record of what this one holds is not. Then a third claim is asked for.
+async fn torn_second_claim(mut mutations: Vec<Mutation>) -> Vec<Check> {
+    let claim = Some(Script::Claim);
+    mutations.push(Mutation::new(claim, USERS, &[TORN_SECOND, USERS].concat()));
+    let world = World::open(&Setup {
+        total: PLENTY,
+        two_each: true,
+        mutations,
+        ..Setup::default()
+    })
+    .await
+    .unwrap();
+    all_get_it(&world, &names('a', 8)).await;
+    let first = world.claim_with("torn", "first").await.unwrap();
+    assert!(matches!(first, Answer::Acknowledged { .. }), "{first:?}");
+    let second = world.claim_with("torn", "second").await.unwrap();
+    assert_eq!(second, Answer::Unknown);
+    rest(&world).await;
+    world.claim_with("torn", "third").await.unwrap();
+    all_get_it(&world, &names('b', 8)).await;
+    world.judge(false).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mutant_that_goes_over_a_call_that_broke_off_is_caught() {
+    let over = Mutation::new(Some(Script::Claim), UNENDED, UNENDED_OR_NOT);
+    assert_caught(&torn_second_claim(vec![over]).await, 4, LIMITS);
+    assert_whole(&torn_second_claim(Vec::new()).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

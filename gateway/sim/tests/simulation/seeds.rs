@@ -8,10 +8,8 @@ use std::time::Instant;
 
 use sluice_sim::simulation::{EXPECTED, Report, run};
 
-/// Seeds of an ordinary test run.
+/// Seeds of an ordinary test run; `make sim` runs as many, or as are asked for.
 const SEEDS: u64 = 10_000;
-/// Seeds of a plain `make test`; `make sim` runs as many as above, or as are asked for.
-const SEEDS_IN_TEST: u64 = 3_000;
 /// Seeds of which each is played twice.
 const TWICE: u64 = 150;
 /// Seeds from one word of progress to the next.
@@ -106,7 +104,7 @@ fn seeds() {
     count_panics();
     let first = number("SLUICE_SIM_FIRST").unwrap_or(0);
     let asked = number("SLUICE_SIM_SEEDS");
-    let seeds = asked.unwrap_or(SEEDS_IN_TEST).max(1);
+    let seeds = asked.unwrap_or(SEEDS).max(1);
     let began = Instant::now();
     let totals = run_seeds(first, seeds);
     println!(

@@ -135,8 +135,8 @@ impl Keeper {
             let is_own =
                 |row: &ClaimRow| lanes.lane_for(job.coupon, job.shards, &row.user) == self.lane;
             let rows: Vec<ClaimRow> = rows.into_iter().filter(is_own).collect();
-            filling.after = Some(last);
             if rows.is_empty() {
+                filling.after = Some(last);
                 continue;
             }
             let answer = self
@@ -145,7 +145,13 @@ impl Keeper {
                 .hydrate_claims(self.fence, job.coupon, job.attempt, &rows)
                 .await?;
             match slice_of(settled(answer)?) {
-                Slice::GoOn => filling.count(&rows),
+                Slice::GoOn => {
+                    filling.count(&rows);
+                    // Only now: a page whose call had no answer is filled in once more. Were it
+                    // passed over, the coupon would be served without its claims, and the numbers
+                    // compared at the end would agree.
+                    filling.after = Some(last);
+                }
                 other => return Ok(other),
             }
         }

@@ -193,3 +193,34 @@ fn final_waits_for_every_lease_that_is_still_closing() {
         Ok(ClaimAnswer::SoldOut(_))
     ));
 }
+
+/// Passed over, the page's users would be strangers: they could claim again, and the numbers that a
+/// hydration compares at its end would agree.
+#[test]
+fn a_page_of_claims_that_did_not_arrive_is_filled_in_again() {
+    let reason = || "the wire was cut".to_owned();
+    let faults = [
+        StoreError::Unavailable { reason: reason() },
+        StoreError::Unknown { reason: reason() },
+    ];
+    for fault in faults {
+        let mut world = World::new();
+        world.open();
+        let coupon = world.publish(Some(30), "ledger");
+        assert_eq!(world.sell(coupon, 0..20), 20);
+        world.run(100);
+        world.hot.flush_all();
+        for _call in 0..2 {
+            world.hot.fail_next(ModelOp::HydrateClaims, fault.clone());
+        }
+        world.run(4_000);
+        for shopper in 0..20 {
+            let repeated = world.claim(coupon, shopper);
+            assert!(
+                matches!(repeated, Ok(ClaimAnswer::Replayed(_))),
+                "{fault}: shopper {shopper}: {repeated:?}"
+            );
+        }
+        assert_eq!(world.sell(coupon, 20..60), 10);
+    }
+}
