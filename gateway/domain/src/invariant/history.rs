@@ -140,7 +140,9 @@ pub fn acknowledged_is_durable(history: &History, coupons: &[CouponRows]) -> Che
 }
 
 /// Invariant 1, the other half: a claim acknowledged as `hot` is missing only where hot state was
-/// lost after it was first asked for. A loss of its outbox entry alone is noticed a moment later:
+/// lost after it was first asked for.
+///
+/// A loss of its outbox entry alone is noticed a moment later:
 /// until then a repeat hears "yes" from what is left of it, after the loss. What was granted counts
 /// from the first request that may have made it.
 #[must_use]
