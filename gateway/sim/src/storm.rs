@@ -63,7 +63,7 @@ impl Mode {
     /// grace, which is longer where several machines have to agree.
     const fn patience(self) -> Duration {
         match self {
-            Self::Serve | Self::Dev => Duration::from_secs(40),
+            Self::Serve | Self::Dev => Duration::from_secs(90),
             Self::Distributed => Duration::from_secs(180),
         }
     }
