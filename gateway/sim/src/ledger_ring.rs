@@ -23,14 +23,17 @@ impl LedgerRing {
     /// Nodes of it.
     pub const NODES: usize = CassandraRing::NODES;
 
-    /// Starts it in `folder`. Blocks for half a minute; so it takes a runtime with several threads.
+    /// Starts it in `folder` and makes the ledger. Blocks for half a minute; so it takes a runtime
+    /// with several threads.
     ///
     /// # Errors
-    /// When a node does not start.
-    pub fn start(folder: &Path, keyspace: &str, lanes: LaneCount) -> io::Result<Self> {
+    /// When a node does not start, or they do not find each other.
+    pub async fn start(folder: &Path, keyspace: &str, lanes: LaneCount) -> anyhow::Result<Self> {
         let ring = tokio::task::block_in_place(|| CassandraRing::start(folder))?;
+        let options = ring.options(keyspace, lanes);
+        ring.migrate(&options).await?;
         Ok(Self {
-            options: ring.options(keyspace, lanes),
+            options,
             ring,
             away: None,
         })

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use sluice_domain::lane::LaneCount;
+use tokio::time::Instant;
 
 use super::cassandra::{CassandraServer, Place, free_port};
-use crate::cql::CqlOptions;
+use crate::CqlLedger;
+use crate::cql::{CqlOptions, OpenError};
 
 /// One loopback address for each node: a driver finds a ring's nodes by their address, all of them at
 /// one port.
@@ -18,6 +20,10 @@ const TOKENS: [i64; 3] = [
     -3_074_457_345_618_258_603,
     3_074_457_345_618_258_602,
 ];
+
+/// How long nodes may take to find each other, and the rest between looks.
+const TOGETHER_WAIT: Duration = Duration::from_secs(120);
+const TOGETHER_REST: Duration = Duration::from_millis(250);
 
 /// Every row is on every node.
 const COPIES: u32 = 3;
@@ -57,6 +63,23 @@ impl CassandraRing {
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {
         self.nodes.iter().map(CassandraServer::address).collect()
+    }
+
+    /// Makes the ledger's schema as soon as the nodes have found each other: they take connections
+    /// a moment before.
+    ///
+    /// # Errors
+    /// When they do not find each other within two minutes, and as [`CqlLedger::migrate`].
+    pub async fn migrate(&self, options: &CqlOptions) -> Result<(), OpenError> {
+        let begun = Instant::now();
+        loop {
+            match CqlLedger::migrate(options).await {
+                Err(_alone) if begun.elapsed() < TOGETHER_WAIT => {
+                    tokio::time::sleep(TOGETHER_REST).await;
+                }
+                told => return told,
+            }
+        }
     }
 
     /// One of the nodes.

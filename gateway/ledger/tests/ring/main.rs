@@ -136,7 +136,7 @@ fn f13_f14_killed_nodes_of_three_lose_nothing() {
         .unwrap();
     runtime.block_on(async {
         let options = ring.options("ring", LaneCount::new(1).unwrap());
-        CqlLedger::migrate(&options).await.unwrap();
+        ring.migrate(&options).await.unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let ledger = Arc::new(CqlLedger::open(&options).await.unwrap());
         let keeper = Arc::new(Keeper::start(Arc::clone(&ledger)).await);

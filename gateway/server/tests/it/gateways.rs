@@ -85,7 +85,7 @@ fn roles_apart_sell_by_marks_that_travel() {
 }
 
 #[test]
-fn what_the_control_process_changes_is_in_force_at_every_gateway() {
+fn f26_f27_what_the_control_process_changes_is_in_force_at_every_gateway() {
     let stage = Stage::lay();
     let worker = stage.start("workers");
     let control = stage.start("control");
@@ -204,7 +204,7 @@ fn claim_everywhere_of(gateways: &[Running], coupon: &str, token: &str) -> Vec<R
 }
 
 #[test]
-fn another_worker_takes_over_when_one_is_killed() {
+fn f20_another_worker_takes_over_when_one_is_killed() {
     let stage = Stage::lay();
     let mut first = stage.start("workers");
     first.wait_ready();

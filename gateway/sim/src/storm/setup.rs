@@ -127,7 +127,7 @@ impl Stage {
         let redis = HotCluster::start(&folder.path().join("redis")).await?;
         let lanes = LaneCount::new(fault::LANES)
             .map_err(|lanes| anyhow::anyhow!("{lanes} is no number of lanes"))?;
-        let ledger = LedgerRing::start(&folder.path().join("ledger"), "storm", lanes)?;
+        let ledger = LedgerRing::start(&folder.path().join("ledger"), "storm", lanes).await?;
         let data_dir = folder.path().join("data");
         let mut configs = Vec::new();
         for gateway in 0..GATEWAYS {
@@ -138,7 +138,6 @@ impl Stage {
             std::fs::write(&config, table.to_string())?;
             configs.push(text(&config)?.to_owned());
         }
-        run(&round.binary, &["migrate", "--config", &configs[0]])?;
         let make_key = ["key", "create", "--role", "admin", "--config", &configs[0]];
         let admin_key = run(&round.binary, &make_key)?;
         let mut servers = Vec::new();

@@ -21,7 +21,7 @@ fn rounds() -> usize {
 }
 
 #[test]
-fn a_rolling_restart_resets_nobody_and_loses_no_answer() {
+fn f29_a_rolling_restart_resets_nobody_and_loses_no_answer() {
     let stage =
         Stage::lay_with(|config| config.replace("drain_wait_ms = 0", "drain_wait_ms = 2000"));
     let ports: Vec<u16> = (0..GATEWAYS).map(|_gateway| free_port()).collect();

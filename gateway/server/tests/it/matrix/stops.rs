@@ -25,8 +25,7 @@ fn f29_a_graceful_stop_in_mid_sale_resets_nobody_and_loses_nothing() {
     let place = Place::new();
     let redis = RedisServer::start(&place.folder.path().join("redis"));
     // Longer than a busy machine keeps the balancer from looking.
-    let text =
-        steady(&place, &redis.url()).replacen("[data]\n", "[data]\ndrain_wait_ms = 1500\n", 1);
+    let text = steady(&place, &redis.url()).replace("drain_wait_ms = 0", "drain_wait_ms = 1500");
     let server = place.serve_with(&text);
     server.wait_ready();
     let coupon = server.sale(&json!({"limits": {"total": 1_000_000}}));
