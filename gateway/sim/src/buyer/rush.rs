@@ -66,8 +66,14 @@ async fn buy_last(
     let pass = passes.get(order.user);
     // Connected before the start, so that nobody is late.
     let headers = [("authorization", pass.authorization.as_str())];
-    let wallet = connection.call(Method::GET, "/v1/wallet", &headers, "");
-    let opened = wallet.await.is_ok();
+    let mut opened = false;
+    for _attempt in 0..TRIES_MAX {
+        let wallet = connection.call(Method::GET, "/v1/wallet", &headers, "");
+        opened = wallet.await.is_ok();
+        if opened {
+            break;
+        }
+    }
     ready.wait().await;
     anyhow::ensure!(opened, "the wallet of {} was not answered", pass.user);
     let mut redemption = None;
