@@ -9,7 +9,10 @@ trap 'rm -f "$log"' EXIT
 
 started=$(date +%s)
 status=0
-cargo test --workspace --locked --all-features --no-fail-fast 2>&1 | tee "$log" || status=$?
+# The two stories that need three nodes of Cassandra belong to `make faults`: beside everything else
+# they take minutes of two cores.
+cargo test --workspace --locked --all-features --no-fail-fast -- \
+    --skip f13_f14_killed_nodes_of_three --skip storm_of_faults_on_several_machines 2>&1 | tee "$log" || status=$?
 
 awk -v seconds="$(( $(date +%s) - started ))" '
     /^test result:/ { for (i = 1; i <= NF; i++) {
@@ -19,7 +22,7 @@ awk -v seconds="$(( $(date +%s) - started ))" '
     /^storm:/ { storm = $0 }
     END {
         if (storm != "") print storm
-        printf "sluice tests ran in %d s, %d test binaries, with a real redis-server, SQLite and Apache Cassandra\n", seconds, binaries
+        printf "sluice tests ran in %d s, %d test binaries, with a real redis-server, SQLite and Apache Cassandra (three nodes of it: make faults)\n", seconds, binaries
         printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored
     }' "$log"
 exit "$status"

@@ -22,8 +22,8 @@ use sluice_ledger::testing::CassandraRing;
 use keeper::Keeper;
 use orders::Orders;
 
-/// Nodes killed one at a time in `make test`, and in `make faults`, which has the minutes that the
-/// starts take. Then two of them together.
+/// Nodes killed one at a time when this is run by hand, and in `make faults`, which has the minutes
+/// that the starts take. Then two of them together. `make test` leaves three nodes out.
 const KILLS: usize = 1;
 const KILLS_OF_FAULTS: usize = 3 * CassandraRing::NODES;
 /// What has to be written and answered while a node is away, before it may come back.

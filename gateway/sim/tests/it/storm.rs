@@ -10,7 +10,7 @@ use sluice_sim::storm::{Bought, Mode, Outcome, Round, play};
 
 /// Rounds of a plain `make test`.
 const ROUNDS: u64 = 20;
-/// Of them on a CQL ledger and a Redis Cluster, which take half a minute each to start.
+/// On a CQL ledger and a Redis Cluster, which take half a minute to start: played by `make faults`.
 const DISTRIBUTED_ROUNDS: u64 = 1;
 /// Every so many rounds of many is one of these.
 const ROUNDS_PER_DISTRIBUTED: u64 = 20;
