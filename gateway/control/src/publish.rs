@@ -145,13 +145,8 @@ impl Publisher {
     /// # Errors
     /// 503 `unknown`, naming the lane, where it is not in force by then; it goes on behind.
     pub async fn put_in_force(&self, coupon: &Coupon) -> Answer<()> {
-        match self.until_deadline(coupon).await {
-            Ok(()) => {
-                self.compared.add(coupon.id);
-                Ok(())
-            }
-            Err((lane, behind)) => Err(self.left_behind(coupon, lane, &behind)),
-        }
+        let done = self.until_deadline(coupon).await;
+        done.map_err(|(lane, behind)| self.left_behind(coupon, lane, &behind))
     }
 
     /// Attempts until one succeeds or the deadline is there; says which lane does not have it then.
@@ -160,7 +155,10 @@ impl Publisher {
         let mut pause = PAUSE_MIN;
         loop {
             let behind = match self.attempt(coupon).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.compared.add(coupon.id);
+                    return Ok(());
+                }
                 Err(behind) => behind,
             };
             if Instant::now() + pause >= deadline {

@@ -34,11 +34,44 @@ pub(crate) struct LaneWatch {
     pub(crate) hotstate: Arc<RedisHotState>,
     /// How many.
     pub(crate) lanes: LaneCount,
-    /// In a cluster the lanes of a lost primary stop alone: once all were served, one that is left
-    /// is enough, or a gateway would be taken from all the others.
-    pub(crate) in_parts: bool,
+    /// How many of them have to serve.
+    pub(crate) enough: Enough,
     /// Whether to show gauges: keepers of this process show their own.
     pub(crate) gauges: bool,
+}
+
+/// How many lanes have to serve: all of them. In a cluster the lanes of a lost primary stop alone:
+/// once all were served, one that is left is enough, or a gateway would be taken from all the others.
+pub(crate) struct Enough {
+    in_parts: bool,
+    all_served: AtomicBool,
+}
+
+// === impl Enough ===
+
+impl Enough {
+    pub(crate) const fn new(in_parts: bool) -> Self {
+        Self {
+            in_parts,
+            all_served: AtomicBool::new(false),
+        }
+    }
+
+    /// Why not enough of so many lanes serve, if so: those that do not, each with its reason.
+    pub(crate) fn complaint(&self, lanes: usize, away: &[(LaneId, String)]) -> Option<String> {
+        if away.is_empty() {
+            self.all_served.store(true, Ordering::Relaxed);
+            return None;
+        }
+        if self.in_parts && away.len() < lanes && self.all_served.load(Ordering::Relaxed) {
+            return None;
+        }
+        let away: Vec<String> = away
+            .iter()
+            .map(|(lane, why)| format!("{lane} ({why})"))
+            .collect();
+        Some(format!("lanes that do not serve: {}", away.join(", ")))
+    }
 }
 
 // === impl LaneWatch ===
@@ -48,59 +81,52 @@ impl LaneWatch {
     pub(crate) fn start(self, readiness: &Readiness) {
         let found: Arc<Mutex<Vec<(LaneId, Standing)>>> = Arc::default();
         let shown = Arc::clone(&found);
-        let (in_parts, all_were_open) = (self.in_parts, AtomicBool::new(false));
+        let Self {
+            hotstate,
+            lanes,
+            enough,
+            gauges,
+        } = self;
         readiness.add(move || {
             let lanes = shown.lock().unwrap_or_else(PoisonError::into_inner);
-            judge(&lanes, in_parts, &all_were_open)
+            judge(&lanes, &enough)
         });
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(EVERY);
             tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 tick.tick().await;
-                let now = self.look().await;
-                if self.gauges {
+                let now = look(&hotstate, lanes).await;
+                if gauges {
                     show(&now);
                 }
                 *found.lock().unwrap_or_else(PoisonError::into_inner) = now;
             }
         });
     }
+}
 
-    async fn look(&self) -> Vec<(LaneId, Standing)> {
-        let hotstate = &self.hotstate;
-        let each = self.lanes.iter().map(|lane| async move {
-            let standing = match hotstate.facts(lane).await {
-                Ok(facts) => standing_of(facts.as_ref()),
-                Err(error) => Standing::Away(error.to_string()),
-            };
-            (lane, standing)
-        });
-        join_all(each).await
-    }
+async fn look(hotstate: &RedisHotState, lanes: LaneCount) -> Vec<(LaneId, Standing)> {
+    let each = lanes.iter().map(|lane| async move {
+        let standing = match hotstate.facts(lane).await {
+            Ok(facts) => standing_of(facts.as_ref()),
+            Err(error) => Standing::Away(error.to_string()),
+        };
+        (lane, standing)
+    });
+    join_all(each).await
 }
 
 /// Why not enough lanes serve, if so.
-fn judge(
-    lanes: &[(LaneId, Standing)],
-    in_parts: bool,
-    all_were_open: &AtomicBool,
-) -> Option<String> {
+fn judge(lanes: &[(LaneId, Standing)], enough: &Enough) -> Option<String> {
     if lanes.is_empty() {
         return Some("the lanes have not been looked at yet".to_owned());
     }
-    let away: Vec<String> = lanes
+    let away: Vec<(LaneId, String)> = lanes
         .iter()
-        .filter_map(|(lane, standing)| Some(format!("{lane} ({})", standing.complaint()?)))
+        .filter_map(|(lane, standing)| Some((*lane, standing.complaint()?.to_owned())))
         .collect();
-    if away.is_empty() {
-        all_were_open.store(true, Ordering::Relaxed);
-        return None;
-    }
-    if in_parts && away.len() < lanes.len() && all_were_open.load(Ordering::Relaxed) {
-        return None;
-    }
-    Some(format!("lanes that do not serve: {}", away.join(", ")))
+    enough.complaint(lanes.len(), &away)
 }
 
 fn standing_of(facts: Option<&LaneFacts>) -> Standing {
@@ -157,25 +183,22 @@ mod tests {
 
     #[test]
     fn every_lane_has_to_serve() {
-        let never = AtomicBool::new(false);
-        assert!(judge(&[], false, &never).is_some());
-        assert_eq!(
-            judge(&lanes(&[Standing::Open, Standing::Open]), false, &never),
-            None
-        );
+        let all = Enough::new(false);
+        assert!(judge(&[], &all).is_some());
+        assert_eq!(judge(&lanes(&[Standing::Open, Standing::Open]), &all), None);
         let away = Standing::Away("no keeper renews it".to_owned());
-        let said = judge(&lanes(&[Standing::Open, away]), false, &never).unwrap_or_default();
+        let said = judge(&lanes(&[Standing::Open, away]), &all).unwrap_or_default();
         assert_eq!(said, "lanes that do not serve: 1 (no keeper renews it)");
     }
 
     #[test]
     fn in_a_cluster_one_is_enough_once_all_served() {
         let (open, halted) = (Standing::Open, Standing::Halted);
-        let seen = AtomicBool::new(false);
+        let one = Enough::new(true);
         let some = lanes(&[open.clone(), halted.clone()]);
-        assert!(judge(&some, true, &seen).is_some(), "it has yet to start");
-        assert_eq!(judge(&lanes(&[open.clone(), open]), true, &seen), None);
-        assert_eq!(judge(&some, true, &seen), None);
-        assert!(judge(&lanes(&[halted.clone(), halted]), true, &seen).is_some());
+        assert!(judge(&some, &one).is_some(), "it has yet to start");
+        assert_eq!(judge(&lanes(&[open.clone(), open]), &one), None);
+        assert_eq!(judge(&some, &one), None);
+        assert!(judge(&lanes(&[halted.clone(), halted]), &one).is_some());
     }
 }

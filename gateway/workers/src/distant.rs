@@ -99,9 +99,9 @@ impl Grid {
     /// Gives an order to the keeper of a lane, wherever it is. Nobody answers: what came of it is
     /// seen in the ledger, and an order that was lost is given again.
     pub fn order(&self, lane: LaneId, order: Order) {
-        match &self.shared.own {
-            Some(own) if own.keeps(lane) => own.begin(lane, order),
-            Some(_) | None => self.bus.say(Word::Ordered(lane, order)),
+        match self.shared.keeper_of(lane) {
+            Some(own) => own.begin(lane, order),
+            None => self.bus.say(Word::Ordered(lane, order)),
         }
     }
 

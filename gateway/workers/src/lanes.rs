@@ -209,15 +209,6 @@ impl KeeperHandle {
             .all(|mailbox| mailbox.status().borrow().phase == PhaseName::Open)
     }
 
-    /// Whether any lane is served.
-    #[must_use]
-    pub fn any_open(&self) -> bool {
-        self.posts
-            .mailboxes
-            .iter()
-            .any(|mailbox| mailbox.status().borrow().phase == PhaseName::Open)
-    }
-
     /// Watches how a lane stands; `None` for a lane that does not exist.
     #[must_use]
     pub fn watch(&self, lane: LaneId) -> Option<watch::Receiver<LaneStatus>> {

@@ -60,22 +60,17 @@ impl Publisher {
         let Some(stored) = stored.filter(is_published) else {
             return Ok(());
         };
-        match self.until_deadline(&stored).await {
-            Ok(()) => {
-                self.compared.add(id);
-                Ok(())
-            }
-            Err((lane, behind)) => {
-                tracing::warn!(coupon = %id, %lane, reason = %behind,
-                    "a change is refused: the lane could not be compared with the ledger");
-                let detail = format!(
-                    "Nothing was changed: lane {lane} could not be compared with the ledger yet: \
-                     {behind}. Repeat the request when the lane is served."
-                );
-                let problem = Problem::unavailable(ReasonCode::Recovering, detail);
-                Err(problem.member("lane", lane.0))
-            }
-        }
+        let done = self.until_deadline(&stored).await;
+        done.map_err(|(lane, behind)| {
+            tracing::warn!(coupon = %id, %lane, reason = %behind,
+                "a change is refused: the lane could not be compared with the ledger");
+            let detail = format!(
+                "Nothing was changed: lane {lane} could not be compared with the ledger yet: {behind}. \
+                 Repeat the request when the lane is served."
+            );
+            let problem = Problem::unavailable(ReasonCode::Recovering, detail);
+            problem.member("lane", lane.0)
+        })
     }
 
     /// A lane that has more than was to be installed had it from the ledger: a later change came

@@ -180,13 +180,6 @@ impl RedisCluster {
         found.ok_or_else(|| redis::RedisError::from(io::Error::other("nobody has the slot")))
     }
 
-    /// Which nodes there are: a node and the one that follows it (or that it follows by now) have
-    /// the same number modulo this.
-    #[must_use]
-    pub const fn pairs(&self) -> usize {
-        self.masters
-    }
-
     /// Makes a replica the master of its master's slots, without asking anybody, and waits until
     /// the nodes of other slots know. The old one may be dead or frozen.
     ///

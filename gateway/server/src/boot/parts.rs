@@ -1,12 +1,12 @@
 //! The parts that planes stand on: hot state, the claim engine, checkout, and what readiness looks at.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use sluice_checkout::Checkout;
 use sluice_claim::durability::MarkBoard;
 use sluice_claim::engine::{Engine, EngineParts};
 use sluice_domain::hash::HashKeys;
+use sluice_domain::id::LaneId;
 use sluice_hotstate::redis::{RedisHotState, RedisSettings};
 use sluice_ledger::Ledger;
 use sluice_workers::keeper::PhaseName;
@@ -17,7 +17,7 @@ use super::company::Company;
 use crate::adapter::LedgerReader;
 use crate::clock::SystemClock;
 use crate::config::Settings;
-use crate::lane_watch::LaneWatch;
+use crate::lane_watch::{Enough, LaneWatch};
 use crate::ledger_store::LedgerStore;
 use crate::readiness::Readiness;
 
@@ -104,41 +104,31 @@ pub(super) fn watch_readiness(
             .unwritable()
             .map(|why| format!("the ledger cannot be written ({why}): claims of class ledger wait"))
     });
-    let in_parts = settings.hotstate.cluster;
+    let enough = Enough::new(settings.hotstate.cluster);
     match company {
-        Company::Alone(keepers) => watch_keepers(readiness, keepers.clone(), in_parts),
+        Company::Alone(keepers) => watch_keepers(readiness, keepers.clone(), enough),
         Company::Shared { own, .. } => LaneWatch {
             hotstate: Arc::clone(hotstate),
             lanes: store.ledger().identity().lanes,
-            in_parts,
+            enough,
             gauges: own.is_none(),
         }
         .start(readiness),
     }
 }
 
-/// The lanes, as the keepers of the only process say. In a cluster the lanes of a lost primary stop
-/// alone: once all were served, one that is left is enough, or a gateway would be taken from all the
-/// others.
-fn watch_keepers(readiness: &Readiness, keepers: KeeperHandle, in_parts: bool) {
-    let all_were_open = AtomicBool::new(false);
+/// The lanes, as the keepers of the only process say.
+fn watch_keepers(readiness: &Readiness, keepers: KeeperHandle, enough: Enough) {
     readiness.add(move || {
-        if keepers.all_open() {
-            all_were_open.store(true, Ordering::Relaxed);
-            return None;
-        }
-        if in_parts && all_were_open.load(Ordering::Relaxed) && keepers.any_open() {
-            return None;
-        }
-        let away: Vec<String> = keepers
-            .status()
+        let lanes = keepers.status();
+        let away: Vec<(LaneId, String)> = lanes
             .iter()
             .filter(|status| status.phase != PhaseName::Open)
             .map(|status| match &status.halted {
-                Some(why) => format!("{} (halted: {why})", status.lane),
-                None => format!("{} ({})", status.lane, status.phase.label()),
+                Some(why) => (status.lane, format!("halted: {why}")),
+                None => (status.lane, status.phase.label().to_owned()),
             })
             .collect();
-        Some(format!("lanes that do not serve: {}", away.join(", ")))
+        enough.complaint(lanes.len(), &away)
     });
 }

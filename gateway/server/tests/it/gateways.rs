@@ -41,12 +41,7 @@ fn is_refused(said: &Reply, code: &str) -> bool {
 #[test]
 fn roles_apart_sell_by_marks_that_travel() {
     let stage = Stage::lay();
-    let worker = stage.start("workers");
-    let control = stage.start("control");
-    let gateways = [stage.start("data"), stage.start("data")];
-    for process in [&worker, &control, &gateways[0], &gateways[1]] {
-        process.wait_ready();
-    }
+    let (worker, control, gateways) = stage.roles_apart();
     // Each has the listeners of its role, and no others.
     assert!(worker.ready["data"].is_null() && worker.ready["control"].is_null());
     assert!(control.ready["data"].is_null() && gateways[0].ready["control"].is_null());
@@ -87,12 +82,7 @@ fn roles_apart_sell_by_marks_that_travel() {
 #[test]
 fn f26_f27_what_the_control_process_changes_is_in_force_at_every_gateway() {
     let stage = Stage::lay();
-    let worker = stage.start("workers");
-    let control = stage.start("control");
-    let gateways = [stage.start("data"), stage.start("data")];
-    for process in [&worker, &control, &gateways[0], &gateways[1]] {
-        process.wait_ready();
-    }
+    let (_worker, control, gateways) = stage.roles_apart();
     let mut tokens = stage.place.tokens("u", 200, &[]).into_iter();
     let mut claim_everywhere = |coupon: &str| -> Vec<Reply> {
         let mut claim = |gateway: &Running| gateway.claim(coupon, &tokens.next().unwrap());
@@ -145,12 +135,7 @@ fn f26_f27_what_the_control_process_changes_is_in_force_at_every_gateway() {
 #[test]
 fn a_control_process_gives_orders_to_keepers_elsewhere() {
     let stage = Stage::lay();
-    let worker = stage.start("workers");
-    let control = stage.start("control");
-    let gateways = [stage.start("data"), stage.start("data")];
-    for process in [&worker, &control, &gateways[0], &gateways[1]] {
-        process.wait_ready();
-    }
+    let (_worker, control, gateways) = stage.roles_apart();
     let coupon = control.sale(&json!({"limits": {"total": 20}}));
     let tokens = stage.place.tokens("u", 13, &[]);
     for token in &tokens {

@@ -54,6 +54,17 @@ impl Stage {
         running
     }
 
+    /// A worker, a control process and two gateways, all of them ready.
+    pub(super) fn roles_apart(&self) -> (Running, Running, [Running; 2]) {
+        let worker = self.start("workers");
+        let control = self.start("control");
+        let gateways = [self.start("data"), self.start("data")];
+        for process in [&worker, &control, &gateways[0], &gateways[1]] {
+            process.wait_ready();
+        }
+        (worker, control, gateways)
+    }
+
     /// A PATCH of whatever is there now.
     pub(super) fn patch(&self, control: &Running, path: &str, changes: &Value) -> Reply {
         let tag = control.admin("GET", path, &Value::Null);
