@@ -78,6 +78,9 @@ impl Gremlin {
             let now = self.world.net.time.now_ms();
             if old_ledger_at.take_if(|at| *at <= now).is_some() {
                 self.old_ledger().await;
+                if self.world.is_calm() {
+                    return;
+                }
             }
             match self.dice.below(100) {
                 0..9 => self.kill(),

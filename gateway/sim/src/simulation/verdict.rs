@@ -66,10 +66,10 @@ pub(super) async fn heal(world: &Arc<World>, operator: &mut Operator) -> Rest {
         process.clock.set_skew_ms(0);
     }
     let deadline = world.net.time.now_ms() + HEALED_WITHIN_MS;
-    let set_back = locked(&world.set_back_at).is_some();
     while !all_open(world) && world.net.time.now_ms() < deadline {
         pause(200).await;
-        if set_back {
+        // The last fault may be a backup that comes into place only now.
+        if locked(&world.set_back_at).is_some() {
             accept_ledger(world).await;
         }
     }
