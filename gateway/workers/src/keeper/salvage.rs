@@ -1,7 +1,10 @@
 //! Salvage: what ended epochs still hold is made durable under the new one.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use sluice_domain::claim::GrantBatch;
-use sluice_domain::id::{EntryNumber, Epoch};
+use sluice_domain::id::{CouponId, EntryNumber, Epoch, Revision};
 use sluice_hotstate::lane_store::OutboxEntry;
 use sluice_ledger::claims::{AppendFrom, Appended, Conflict, DeadLetter, DeposedBy};
 
@@ -55,6 +58,9 @@ impl Keeper {
                 }),
             }
         }
+        let batches = self
+            .known_to_the_ledger(epoch, batches, &mut letters)
+            .await?;
         self.set_aside(&letters).await?;
         let mut append = Vec::new();
         let mut rows = 0;
@@ -70,6 +76,37 @@ impl Keeper {
         self.append_salvaged(epoch, &append).await?;
         self.recovery.after = last;
         Ok(false)
+    }
+
+    /// What was granted under terms that this ledger has. An accepted backup may be older than
+    /// some: it will give their revision to other terms, so those claims are for a person to see.
+    async fn known_to_the_ledger(
+        &self,
+        epoch: Epoch,
+        batches: Vec<GrantBatch>,
+        letters: &mut Vec<DeadLetter>,
+    ) -> Result<Vec<GrantBatch>, Trouble> {
+        let mut revisions: HashMap<CouponId, Option<Revision>> = HashMap::new();
+        let mut known = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let newest = match revisions.entry(batch.coupon) {
+                Entry::Occupied(held) => *held.get(),
+                Entry::Vacant(place) => {
+                    let coupon = self.parts.ledger.coupon(batch.coupon).await?;
+                    *place.insert(coupon.map(|coupon| coupon.revision))
+                }
+            };
+            if newest.is_some_and(|newest| batch.revision <= newest) {
+                known.push(batch);
+            } else {
+                let reason = format!(
+                    "granted under revision {} of the coupon, which this ledger does not have",
+                    batch.revision
+                );
+                letters.push(self.letter(epoch, &batch, None, reason));
+            }
+        }
+        Ok(known)
     }
 
     async fn append_salvaged(

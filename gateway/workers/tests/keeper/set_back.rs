@@ -52,6 +52,40 @@ fn f34_a_ledger_that_was_set_back_halts_until_an_operator_decides() {
     assert_eq!(world.rows(coupon).len(), 100);
 }
 
+/// An accepted backup gives the revisions it does not have to other terms than were sold.
+#[test]
+fn claims_under_terms_that_the_accepted_ledger_does_not_have_are_for_a_person_to_see() {
+    let mut world = World::new();
+    world.open();
+    let coupon = world.publish(Some(100), "ledger");
+    assert_eq!(world.sell(coupon, 0..5), 5);
+    world.run(100);
+    let backup = world.ledger.snapshot();
+    let granted = |answer| matches!(answer, Ok(ClaimAnswer::Granted(_)));
+    assert!(granted(world.claim(coupon, 5)));
+    assert!(granted(world.claim(coupon, 6)));
+    world.change(coupon, |held, now| change::pause(held, now).unwrap());
+    world.change(coupon, |held, now| change::resume(held, now).unwrap());
+    // The keeper would bring the change there, but would drain the outbox as well.
+    let changed = Published::of(&world.coupon(coupon), &[]).unwrap();
+    let installed = now(world.hot.install(LANE, Epoch(1), &changed)).unwrap();
+    assert_eq!(installed, Installed::Applied);
+    assert!(granted(world.claim(coupon, 7)));
+    world.ledger.restore(&backup);
+    world.told.clear();
+    world.forget_numbers();
+    world.crash();
+    world.run(1_000);
+    assert_eq!(world.status().phase, PhaseName::Halted);
+    now(world.keeper.accept_ledger()).unwrap();
+    world.run(1_000);
+    assert_eq!(world.status().phase, PhaseName::Open);
+    assert_eq!(world.rows(coupon).len(), 7, "what it has terms for is kept");
+    let letters = now(world.ledger.dead_letters(LANE)).unwrap();
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert!(letters[0].reason.contains("revision"), "{letters:?}");
+}
+
 /// Decision of an operator: this ledger is right, although the lane belongs to another one.
 #[test]
 fn a_lane_that_was_given_to_another_ledger_stays_with_it() {
