@@ -242,6 +242,10 @@ impl Gremlin {
             format!("for process {} and {millis} ms", process.link.process)
         });
         let world = Arc::clone(&self.world);
+        let ends = world
+            .now()
+            .plus_millis(i64::try_from(millis).unwrap_or(i64::MAX));
+        locked(&world.split).push((world.now(), ends));
         drop(tokio::spawn(async move {
             // What it answers meanwhile is unknown to all others, however it ends.
             for _slice in 0..millis / LOSS_SLICE_MS {

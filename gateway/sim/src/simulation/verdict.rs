@@ -223,7 +223,7 @@ pub(super) async fn judge(world: &World, rest: Rest) -> Result<Vec<Check>, Ledge
         never_oversold(&history, &coupons),
         never_given_too_early(&history, &coupons, &world.net.scene.keeper_settings()),
         one_answer_per_key(&history),
-        winners_keep(&history),
+        winners_keep(&history, &locked(&world.split)),
         refused_left_nothing(&history, &coupons),
         gone_stays_gone(&history, &locked(&world.gone), &coupons),
         granted_under_current_state(&history, &coupons),
@@ -348,8 +348,9 @@ fn never_given_too_early(
     check
 }
 
-/// Invariant 5: whoever was told that they have a claim is never told that they cannot have one.
-fn winners_keep(history: &History) -> Check {
+/// Invariant 5: whoever was told that they have a claim is never told that they cannot have one. An old
+/// primary, which serves until its lane's lease is over, does not know who won elsewhere meanwhile.
+fn winners_keep(history: &History, split: &[(Timestamp, Timestamp)]) -> Check {
     let mut check = Check::new(5, "a winner is never refused");
     let mut won: HashMap<(CouponId, UserId, &str), &Attempt> = HashMap::new();
     let mut order: Vec<&Attempt> = history.attempts.iter().collect();
@@ -379,7 +380,10 @@ fn winners_keep(history: &History) -> Check {
             }
         );
         let lost = was_hot && history.losses.iter().any(|loss| *loss >= first.sent_at);
-        check.expect(lost, || {
+        let elsewhere = split
+            .iter()
+            .any(|(from, to)| *from <= first.answered_at && attempt.sent_at <= *to);
+        check.expect(lost || elsewhere, || {
             format!(
                 "user {} had coupon {} at {} and was refused with {code} at {}",
                 attempt.user, attempt.coupon, first.answered_at, attempt.answered_at

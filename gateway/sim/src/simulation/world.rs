@@ -75,6 +75,8 @@ pub(super) struct World {
     pub(super) corrupt: Mutex<Vec<String>>,
     /// When the ledger was set back, if it was.
     pub(super) set_back_at: Mutex<Option<Timestamp>>,
+    /// From when to when a process was served by an old primary.
+    pub(super) split: Mutex<Vec<(Timestamp, Timestamp)>>,
     /// Processes that end are not started again.
     pub(super) no_restarts: AtomicBool,
     /// Nothing goes wrong any more, and nobody begins anything.
@@ -104,6 +106,7 @@ impl World {
             won: Mutex::default(),
             corrupt: Mutex::default(),
             set_back_at: Mutex::default(),
+            split: Mutex::default(),
             no_restarts: AtomicBool::new(false),
             calm: AtomicBool::new(false),
             server: Mutex::new(server),
