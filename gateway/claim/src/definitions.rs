@@ -126,10 +126,14 @@ impl<S: ClaimStore> Definitions<S> {
             }
         }
         let notes = held.and_then(|old| old.definition.notes());
-        // A read decides nothing, so leaving it behind leaves no trace.
-        timeout_at(deadline, self.load_once(coupon, notes, not_before))
-            .await
-            .unwrap_or(Definition::Failed(Failure::Recovering))
+        // A read decides nothing, so leaving it behind leaves no trace. Boxed, because it is rare and
+        // large, and every claim's future would be as large.
+        timeout_at(
+            deadline,
+            Box::pin(self.load_once(coupon, notes, not_before)),
+        )
+        .await
+        .unwrap_or(Definition::Failed(Failure::Recovering))
     }
 
     /// Makes what is held of a coupon old, and what is being read of it.

@@ -89,14 +89,15 @@ where
         count(edge, LimiterKind::Address, limits.check_address(address))?;
     }
 
-    // Checkout has callers of two kinds and bodies that carry meaning: phases of its own.
+    // Checkout has callers of two kinds and bodies that carry meaning: phases of its own. What is not
+    // the claim path is boxed: a future is as large as its largest branch, and hyper moves it about.
     if route.is_checkout() {
-        return checkout::run(edge, parts, body, route, address, context).await;
+        return Box::pin(checkout::run(edge, parts, body, route, address, context)).await;
     }
 
     // So has the backend that says what happened to orders.
     if route.is_backend() {
-        return backend::run(edge, parts, body, route, context).await;
+        return Box::pin(backend::run(edge, parts, body, route, context)).await;
     }
 
     // Identify: who calls, and that user's and device's buckets. Before the body is read, so that
@@ -123,19 +124,29 @@ where
         (Route::Claim { coupon }, Some(caller)) => {
             Ok(handlers::claim::handle(edge, coupon, &caller, address, key, context).await)
         }
-        (Route::ClaimStatus { claim }, Some(caller)) => {
-            Ok(handlers::claim_status::handle(edge, claim, &caller, context).await)
-        }
+        (Route::ClaimStatus { claim }, Some(caller)) => Ok(Box::pin(
+            handlers::claim_status::handle(edge, claim, &caller, context),
+        )
+        .await),
         (Route::Passes, Some(caller)) => {
             Ok(handlers::pass::handle(&edge.identity, &caller, context))
         }
         (Route::Notifications, Some(caller)) => {
-            handlers::notifications::list(edge, parts.uri.query(), &caller, context).await
+            Box::pin(handlers::notifications::list(
+                edge,
+                parts.uri.query(),
+                &caller,
+                context,
+            ))
+            .await
         }
-        (Route::NotificationRead { notification }, Some(caller)) => {
-            Ok(handlers::notifications::mark_read(edge, notification, &caller, context).await)
+        (Route::NotificationRead { notification }, Some(caller)) => Ok(Box::pin(
+            handlers::notifications::mark_read(edge, notification, &caller, context),
+        )
+        .await),
+        (Route::Coupon { coupon }, _) => {
+            Ok(Box::pin(handlers::coupon::handle(edge, coupon, context)).await)
         }
-        (Route::Coupon { coupon }, _) => Ok(handlers::coupon::handle(edge, coupon, context).await),
         (Route::Unknown, _) => Err(Stop::Code(ReasonCode::NotFound)),
         (
             Route::Claim { .. }

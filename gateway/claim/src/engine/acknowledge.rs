@@ -29,7 +29,7 @@ impl<S: ClaimStore> Engine<S> {
             // A version published since this definition was read.
             let newer = Some(decided.received);
             let definition = self.definitions.get(asked.coupon, newer, asked.deadline);
-            if let Definition::Live(live) = definition.await {
+            if let Definition::Live(live) = Box::pin(definition).await {
                 view = view::of_record(live.rules.published(), &record, user);
             }
         }
@@ -50,7 +50,7 @@ impl<S: ClaimStore> Engine<S> {
             Waited::Durable => yes,
             Waited::TimedOut => ClaimOutcome::Pending(record.claim_id),
             Waited::Refused => ClaimOutcome::from(Failure::SetAside),
-            Waited::EpochEnded => self.after_epoch(live, lane, view, yes).await,
+            Waited::EpochEnded => Box::pin(self.after_epoch(live, lane, view, yes)).await,
         }
     }
 

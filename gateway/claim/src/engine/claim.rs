@@ -156,7 +156,8 @@ impl<S: ClaimStore> Engine<S> {
         let live = match definition.await {
             Definition::Live(live) => live,
             Definition::Retired(published) => {
-                return Round::Over(self.claim_retired(asked, &published).await);
+                // Boxed, because it is rare and large, and every claim's future would be as large.
+                return Round::Over(Box::pin(self.claim_retired(asked, &published)).await);
             }
             Definition::Unknown => return refused(Refusal::of(ReasonCode::NotFound)),
             Definition::Failed(failure) => return Round::Over(failure.into()),
