@@ -139,14 +139,17 @@ impl PassKeys {
     /// When it is not ours, was altered, or has ended.
     pub fn verify(&self, pass: &str, now_s: u64) -> Result<Caller, Rejected> {
         let text = pass.strip_prefix(PASS_PREFIX).ok_or(Rejected::Invalid)?;
-        let mut buffer = [0_u8; CREDENTIAL_BYTES_MAX];
+        if text.len() > CREDENTIAL_BYTES_MAX {
+            return Err(Rejected::Invalid);
+        }
         // Strict: also the unused bits of the last character must be zero, so that no two texts
-        // are the same pass.
-        let length = URL_SAFE_NO_PAD
-            .decode_slice(text, &mut buffer)
+        // are the same pass. On the heap, because a pass is small and its bound is not: a buffer of
+        // that size would be zeroed for every request.
+        let decoded = URL_SAFE_NO_PAD
+            .decode(text)
             .map_err(|_base64| Rejected::Invalid)?;
-        let body_length = length.checked_sub(MAC_BYTES).ok_or(Rejected::Invalid)?;
-        let (body, mac) = buffer[..length].split_at(body_length);
+        let body_length = decoded.len().checked_sub(MAC_BYTES);
+        let (body, mac) = decoded.split_at(body_length.ok_or(Rejected::Invalid)?);
         let mut reader = Reader { rest: body };
         if reader.byte()? != FORMAT {
             return Err(Rejected::Invalid);

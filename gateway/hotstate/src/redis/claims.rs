@@ -42,12 +42,13 @@ impl ClaimStore for RedisHotState {
             .arg(self.settings.outbox_entries_max)
             .arg(replay_flags(&call));
         for request in &call.requests {
-            script.push(request.user.as_bytes());
             script.push(outbox::record(
+                &request.user,
                 request.claim_id,
                 request.device,
                 request.address,
             ));
+            script.push(request.user.as_bytes());
         }
         let reply = script
             .run(self.claim_way(call.lane), call.lane, epoch)

@@ -59,6 +59,13 @@ impl<'a> Cursor<'a> {
         Ok(*head)
     }
 
+    /// The next `count` bytes.
+    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Truncated> {
+        let (head, rest) = self.0.split_at_checked(count).ok_or(Truncated)?;
+        self.0 = rest;
+        Ok(head)
+    }
+
     /// A big-endian number of `N` (1 to 8) bytes.
     pub(super) fn uint<const N: usize>(&mut self) -> Result<u64, Truncated> {
         let bytes: [u8; N] = self.bytes()?;

@@ -1,13 +1,14 @@
 //! The outbox entry: what the claim script writes and the keeper reads.
 //!
-//! An entry is one stream record with the id `<entry>-0`. Its first field is `h`, the header; every
-//! further field is a user, and its value is the record that the gateway sent with the claim. So
-//! the script passes records through without looking into them. All numbers are big-endian.
+//! An entry is one stream record with the id `<entry>-0` and one field, `h`: the header, and after it
+//! the record and the user of every claim, just as the gateway sent them, so that the script need not
+//! look into them. One field and not two for each claim: Redis copies, logs and answers fields one by
+//! one. All numbers are big-endian.
 //!
 //! - header: format (1), coupon (7, base32), lease (4), revision (4), version (2), class (1), granted
 //!   at in ms (8), first ticket (8), number of claims (2)
-//! - record: claim hash (12), presence (1: bit 0 device, bit 1 address), device (8) and address (8)
-//!   where present
+//! - record: length of the user (1), claim hash (12), presence (1: bit 0 device, bit 1 address),
+//!   device (8) and address (8) where present
 
 use sluice_domain::claim::{Grant, GrantBatch};
 use sluice_domain::id::{
@@ -18,9 +19,11 @@ use super::layout::{Cursor, Truncated, durability_of};
 use crate::lane_store::OutboxEntry;
 
 /// The format written now.
-pub(super) const FORMAT: u8 = 1;
-/// Name of the header field.
-pub(super) const HEADER: &[u8] = b"h";
+pub(super) const FORMAT: u8 = 2;
+/// Name of the field.
+pub(super) const FIELD: &[u8] = b"h";
+/// Bytes of a record at most.
+const RECORD_BYTES_MAX: usize = 30;
 const HAS_DEVICE: u8 = 1;
 const HAS_ADDRESS: u8 = 2;
 
@@ -33,12 +36,12 @@ enum Unreadable {
     Long,
     #[error("its format is not known here")]
     Format,
-    #[error("its header is missing")]
-    Header,
+    #[error("it has not the one field it should have")]
+    Field,
     #[error("a field holds a value that cannot be")]
     Value,
-    #[error("it does not hold as many claims as its header says")]
-    Count,
+    #[error("its header says that it holds no claim")]
+    Empty,
 }
 
 impl From<Truncated> for Unreadable {
@@ -47,13 +50,16 @@ impl From<Truncated> for Unreadable {
     }
 }
 
-/// The record that goes with a claim.
+/// The record that goes with a claim, before its user.
 pub(super) fn record(
+    user: &UserId,
     claim_id: ClaimId,
     device: Option<SubjectHash>,
     address: Option<SubjectHash>,
 ) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(29);
+    let mut bytes = Vec::with_capacity(RECORD_BYTES_MAX);
+    // A user id has 64 bytes at most.
+    bytes.push(u8::try_from(user.as_bytes().len()).unwrap_or(u8::MAX));
     bytes.extend_from_slice(&claim_id.hash());
     let presence = if device.is_some() { HAS_DEVICE } else { 0 }
         | if address.is_some() { HAS_ADDRESS } else { 0 };
@@ -77,13 +83,13 @@ pub(super) fn decode(entry: EntryNumber, fields: &[Vec<u8>]) -> OutboxEntry {
 }
 
 fn batch(entry: EntryNumber, fields: &[Vec<u8>]) -> Result<GrantBatch, Unreadable> {
-    let [name, header, claims @ ..] = fields else {
-        return Err(Unreadable::Header);
+    let [name, value] = fields else {
+        return Err(Unreadable::Field);
     };
-    if name != HEADER {
-        return Err(Unreadable::Header);
+    if name != FIELD {
+        return Err(Unreadable::Field);
     }
-    let mut cursor = Cursor::new(header);
+    let mut cursor = Cursor::new(value);
     if cursor.u8()? != FORMAT {
         return Err(Unreadable::Format);
     }
@@ -99,17 +105,16 @@ fn batch(entry: EntryNumber, fields: &[Vec<u8>]) -> Result<GrantBatch, Unreadabl
     let granted_at = cursor.time::<8>()?;
     let first = cursor.uint::<8>()?;
     let count = cursor.u16()?;
+    if count == 0 {
+        return Err(Unreadable::Empty);
+    }
+    let grants = (first..)
+        .take(usize::from(count))
+        .map(|ticket| grant(coupon, Ticket(ticket), &mut cursor))
+        .collect::<Result<_, _>>()?;
     if !cursor.is_empty() {
         return Err(Unreadable::Long);
     }
-    if count == 0 || claims.len() != 2 * usize::from(count) {
-        return Err(Unreadable::Count);
-    }
-    let grants = claims
-        .chunks_exact(2)
-        .zip(first..)
-        .map(|(pair, ticket)| grant(coupon, Ticket(ticket), &pair[0], &pair[1]))
-        .collect::<Result<_, _>>()?;
     Ok(GrantBatch {
         entry,
         coupon,
@@ -122,17 +127,8 @@ fn batch(entry: EntryNumber, fields: &[Vec<u8>]) -> Result<GrantBatch, Unreadabl
     })
 }
 
-fn grant(
-    coupon: CouponId,
-    ticket: Ticket,
-    user: &[u8],
-    record: &[u8],
-) -> Result<Grant, Unreadable> {
-    let user = std::str::from_utf8(user)
-        .ok()
-        .and_then(|text| UserId::new(text).ok())
-        .ok_or(Unreadable::Value)?;
-    let mut cursor = Cursor::new(record);
+fn grant(coupon: CouponId, ticket: Ticket, cursor: &mut Cursor<'_>) -> Result<Grant, Unreadable> {
+    let user_bytes = usize::from(cursor.u8()?);
     let claim_id = ClaimId::new(coupon, cursor.bytes()?);
     let presence = cursor.u8()?;
     if presence & !(HAS_DEVICE | HAS_ADDRESS) != 0 {
@@ -145,9 +141,10 @@ fn grant(
         cursor.bytes().map(|bytes| Some(SubjectHash(bytes)))
     };
     let (device, address) = (subject(HAS_DEVICE)?, subject(HAS_ADDRESS)?);
-    if !cursor.is_empty() {
-        return Err(Unreadable::Long);
-    }
+    let user = std::str::from_utf8(cursor.take(user_bytes)?)
+        .ok()
+        .and_then(|text| UserId::new(text).ok())
+        .ok_or(Unreadable::Value)?;
     Ok(Grant {
         ticket,
         claim_id,

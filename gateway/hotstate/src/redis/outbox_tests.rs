@@ -7,7 +7,7 @@ use sluice_domain::id::{
 };
 use sluice_domain::time::Timestamp;
 
-use super::{FORMAT, HEADER, OutboxEntry, decode, record};
+use super::{FIELD, FORMAT, OutboxEntry, decode, record};
 use crate::redis::layout::{durability_code, millis};
 
 /// What the claim script writes; kept here because only the script may write it.
@@ -21,12 +21,16 @@ fn encode(batch: &GrantBatch) -> Vec<Vec<u8>> {
     header.extend_from_slice(&millis(batch.granted_at).to_be_bytes());
     header.extend_from_slice(&batch.grants[0].ticket.0.to_be_bytes());
     header.extend_from_slice(&u16::try_from(batch.grants.len()).unwrap().to_be_bytes());
-    let mut fields = vec![HEADER.to_vec(), header];
     for grant in &batch.grants {
-        fields.push(grant.user.as_bytes().to_vec());
-        fields.push(record(grant.claim_id, grant.device, grant.address));
+        header.extend(record(
+            &grant.user,
+            grant.claim_id,
+            grant.device,
+            grant.address,
+        ));
+        header.extend_from_slice(grant.user.as_bytes());
     }
-    fields
+    vec![FIELD.to_vec(), header]
 }
 
 fn batches() -> impl Strategy<Value = GrantBatch> {
@@ -90,13 +94,9 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_or_grown_entry_is_unreadable(batch in batches(), field in any::<usize>(), grow in any::<bool>()) {
+    fn a_cut_or_grown_entry_is_unreadable(batch in batches(), field in 0..2_usize, grow in any::<bool>()) {
         let mut fields = encode(&batch);
-        let field = field % fields.len();
-        // A user id that is cut is another user id: only its emptiness shows.
-        if field >= 2 && field.is_multiple_of(2) {
-            fields[field].clear();
-        } else if grow {
+        if grow {
             fields[field].push(0);
         } else {
             fields[field].pop();
@@ -110,11 +110,13 @@ proptest! {
 fn the_format_is_the_one_written_down() {
     let coupon = CouponId(1);
     let hash = [0xab; 12];
-    let header = b"\x010000001\x00\x00\x00\x02\x00\x00\x00\x03\x00\x04\x01\
+    let value = b"\x020000001\x00\x00\x00\x02\x00\x00\x00\x03\x00\x04\x01\
         \x00\x00\x01\x9a\xb1\x02\x03\x04\x00\x00\x00\x00\x00\x00\x00\x07\x00\x01";
-    let mut claim = hash.to_vec();
-    claim.extend_from_slice(b"\x02\x01\x02\x03\x04\x05\x06\x07\x08");
-    let fields = [b"h".to_vec(), header.to_vec(), b"alice".to_vec(), claim];
+    let mut value = value.to_vec();
+    value.push(5);
+    value.extend_from_slice(&hash);
+    value.extend_from_slice(b"\x02\x01\x02\x03\x04\x05\x06\x07\x08alice");
+    let fields = [b"h".to_vec(), value];
     let expected = GrantBatch {
         entry: EntryNumber(5),
         coupon,
@@ -139,7 +141,7 @@ fn the_format_is_the_one_written_down() {
 
 #[test]
 fn another_format_is_unreadable_and_says_so() {
-    let fields = [b"h".to_vec(), vec![2, 0, 0]];
+    let fields = [b"h".to_vec(), vec![1, 0, 0]];
     let OutboxEntry::Unreadable {
         payload, reason, ..
     } = decode(EntryNumber(1), &fields)
@@ -147,5 +149,5 @@ fn another_format_is_unreadable_and_says_so() {
         panic!("it was read");
     };
     assert!(reason.contains("format"), "{reason}");
-    assert_eq!(payload, b"\0\0\0\x01h\0\0\0\x03\x02\0\0");
+    assert_eq!(payload, b"\0\0\0\x01h\0\0\0\x03\x01\0\0");
 }
