@@ -135,13 +135,20 @@ pub(super) fn serve_ops(
     Ok(address)
 }
 
-/// A runtime with threads of its own; 0 is one per core.
+/// A runtime with threads of its own; 0 is one per core less one, and at least one. The core left over
+/// is for the ledger's writer and the kernel, and threads without a core of their own cost more in
+/// handing tasks to each other than they bring.
 pub(super) fn runtime(name: &'static str, threads: usize) -> anyhow::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = match threads {
+        0 => cores.saturating_sub(1).max(1),
+        threads => threads,
+    };
     let mut builder = Builder::new_multi_thread();
-    builder.enable_all().thread_name(name);
-    if threads > 0 {
-        builder.worker_threads(threads);
-    }
+    builder
+        .enable_all()
+        .thread_name(name)
+        .worker_threads(threads);
     builder
         .build()
         .with_context(|| format!("cannot start the runtime of {name}"))
