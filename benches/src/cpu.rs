@@ -6,7 +6,7 @@ use anyhow::Context;
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Seconds of CPU, user and system, that a process has used.
-pub(crate) fn seconds(pid: u32) -> anyhow::Result<f64> {
+pub fn seconds(pid: u32) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .with_context(|| format!("process {pid}"))?;
     // The name in parentheses may hold blanks; fields are counted after it: utime and stime are the

@@ -17,7 +17,7 @@ const REQUESTS_PER_CONNECTION: usize = 5_000;
 
 /// What a phase expects of its answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Expected {
+pub enum Expected {
     /// All 201, less what was shed (counted).
     Granted,
     /// All 201, or 202 where the mark came late.
@@ -33,22 +33,22 @@ pub(crate) enum Expected {
 }
 
 /// Requests to be sent, each once.
-pub(crate) struct Load {
+pub struct Load {
     address: SocketAddr,
     requests: Arc<Vec<Vec<u8>>>,
 }
 
 /// Counted answers.
 #[derive(Debug, Default)]
-pub(crate) struct Answers {
+pub struct Answers {
     /// All of them.
-    pub(crate) total: usize,
+    pub total: usize,
     by_status: BTreeMap<u16, usize>,
 }
 
 impl Load {
     /// One claim per pass.
-    pub(crate) fn claims(address: SocketAddr, coupon: &str, passes: &[String]) -> Self {
+    pub fn claims(address: SocketAddr, coupon: &str, passes: &[String]) -> Self {
         let request = |pass: &String| {
             format!(
                 "POST /v1/coupons/{coupon}/claims HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer \
@@ -63,7 +63,7 @@ impl Load {
     }
 
     /// One quote per pass: a cart of three lines, with the best of the wallet.
-    pub(crate) fn quotes(address: SocketAddr, passes: &[String]) -> Self {
+    pub fn quotes(address: SocketAddr, passes: &[String]) -> Self {
         let line = |id: &str, quantity: u32, price: &str| {
             json!({"id": id, "sku": id, "quantity": quantity, "unit_price": price,
                    "categories": ["shoes"], "brand": "x"})
@@ -92,13 +92,13 @@ impl Load {
     }
 
     /// The same request many times.
-    pub(crate) fn fixed(address: SocketAddr, count: usize) -> Self {
+    pub fn fixed(address: SocketAddr, count: usize) -> Self {
         let pass = "sp_".to_owned() + &"x".repeat(48);
         Self::claims(address, "0000000", &vec![pass; count])
     }
 
     /// Sends everything over so many connections.
-    pub(crate) async fn run(self, connections: usize) -> anyhow::Result<Answers> {
+    pub async fn run(self, connections: usize) -> anyhow::Result<Answers> {
         let next = Arc::new(AtomicUsize::new(0));
         let tasks: Vec<_> = (0..connections)
             .map(|_number| {
@@ -122,7 +122,7 @@ impl Load {
 
 impl Answers {
     /// Refuses a run whose answers are not what the phase is about.
-    pub(crate) fn expect(&self, expected: Expected, requests: usize) -> anyhow::Result<()> {
+    pub fn expect(&self, expected: Expected, requests: usize) -> anyhow::Result<()> {
         let fits = |status: &u16| match expected {
             Expected::Granted => *status == 201,
             Expected::GrantedOrPending => [201, 202].contains(status),

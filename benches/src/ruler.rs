@@ -20,15 +20,15 @@ use crate::load::{Expected, Load};
 const BODY: &[u8] = &[b'x'; 250];
 
 /// The running ruler.
-pub(crate) struct Ruler {
+pub struct Ruler {
     child: Child,
     address: SocketAddr,
 }
 
 impl Ruler {
     /// Starts it.
-    pub(crate) fn start() -> anyhow::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+    pub fn start() -> anyhow::Result<Self> {
+        let mut child = Command::new(crate::beside("bench-server")?)
             .arg("ruler")
             .stdout(Stdio::piped())
             .spawn()?;
@@ -42,7 +42,7 @@ impl Ruler {
     }
 
     /// Microseconds of CPU per request under the same load.
-    pub(crate) async fn cost(&self, connections: usize, requests: usize) -> anyhow::Result<f64> {
+    pub async fn cost(&self, connections: usize, requests: usize) -> anyhow::Result<f64> {
         let before = cpu::seconds(self.child.id())?;
         let answers = Load::fixed(self.address, requests).run(connections).await?;
         answers.expect(Expected::Any, requests)?;
@@ -58,7 +58,7 @@ impl Drop for Ruler {
 }
 
 /// Serves until killed: as many threads as the gateway has.
-pub(crate) fn serve() -> anyhow::Result<()> {
+pub fn serve() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

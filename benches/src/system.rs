@@ -21,7 +21,7 @@ use crate::load::Load;
 const SETTLE_WAIT: Duration = Duration::from_secs(60);
 
 /// A running system.
-pub(crate) struct System {
+pub struct System {
     binary: PathBuf,
     child: Child,
     ready: Value,
@@ -29,8 +29,19 @@ pub(crate) struct System {
 }
 
 impl System {
-    /// Starts it on free ports.
-    pub(crate) async fn start(binary: &Path) -> anyhow::Result<Self> {
+    /// Starts it on free ports, request limits off.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub async fn start(binary: &Path) -> anyhow::Result<Self> {
+        Self::start_with(binary, &[("SLUICE__LIMITS__ENABLED", "false")]).await
+    }
+
+    /// Starts it on free ports with settings of its own, each as (environment variable, value).
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub async fn start_with(binary: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(binary);
         command.arg("dev").arg("--data-dir").arg(folder.path());
@@ -38,8 +49,8 @@ impl System {
             command.env(format!("SLUICE__{plane}__LISTEN"), "127.0.0.1:0");
         }
         let mut child = command
-            .env("SLUICE__LIMITS__ENABLED", "false")
             .env("SLUICE__LOG__FILTER", "error")
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .spawn()?;
         let mut line = String::new();
@@ -54,29 +65,49 @@ impl System {
         })
     }
 
+    /// The process of the gateway.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The process of its Redis.
+    ///
+    /// # Errors
+    /// Where the ready line named none.
+    pub fn redis_pid(&self) -> anyhow::Result<u32> {
+        let pid = self.ready["redis_pid"].as_u64().context("no redis_pid")?;
+        Ok(u32::try_from(pid)?)
+    }
+
+    /// The folder of its data.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The data plane.
-    pub(crate) fn data(&self) -> SocketAddr {
+    pub fn data(&self) -> SocketAddr {
         self.address("data")
     }
 
     /// CPU seconds of the gateway so far.
-    pub(crate) fn cpu(&self) -> anyhow::Result<f64> {
+    pub fn cpu(&self) -> anyhow::Result<f64> {
         cpu::seconds(self.child.id())
     }
 
     /// CPU seconds of its Redis so far.
-    pub(crate) fn redis_cpu(&self) -> anyhow::Result<f64> {
-        let pid = self.ready["redis_pid"].as_u64().context("no redis_pid")?;
-        cpu::seconds(u32::try_from(pid)?)
+    pub fn redis_cpu(&self) -> anyhow::Result<f64> {
+        cpu::seconds(self.redis_pid()?)
     }
 
     /// Passes of numbered users.
-    pub(crate) fn passes(&self, users: usize) -> anyhow::Result<Vec<String>> {
+    pub fn passes(&self, users: usize) -> anyhow::Result<Vec<String>> {
         self.passes_of("u", users)
     }
 
     /// Passes of numbered users whose names begin with `prefix`.
-    pub(crate) fn passes_of(&self, prefix: &str, users: usize) -> anyhow::Result<Vec<String>> {
+    pub fn passes_of(&self, prefix: &str, users: usize) -> anyhow::Result<Vec<String>> {
         let output = Command::new(&self.binary)
             .args([
                 "token",
@@ -104,7 +135,7 @@ impl System {
     }
 
     /// Creates and publishes a coupon.
-    pub(crate) async fn publish(
+    pub async fn publish(
         &self,
         name: &str,
         total: usize,
@@ -138,7 +169,7 @@ impl System {
     }
 
     /// Claims until the coupon says "sold out", and until the gateway knows its winners.
-    pub(crate) async fn sell_out(&self, coupon: &str, passes: &[String]) -> anyhow::Result<()> {
+    pub async fn sell_out(&self, coupon: &str, passes: &[String]) -> anyhow::Result<()> {
         for _attempt in 0..50 {
             Load::claims(self.data(), coupon, &passes[..10])
                 .run(2)
@@ -149,7 +180,7 @@ impl System {
     }
 
     /// Waits until every outbox is empty, so that the drain's CPU is counted with its claims.
-    pub(crate) async fn settle(&self) -> anyhow::Result<()> {
+    pub async fn settle(&self) -> anyhow::Result<()> {
         let deadline = std::time::Instant::now() + SETTLE_WAIT;
         loop {
             let lanes = self
