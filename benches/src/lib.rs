@@ -5,6 +5,7 @@
 //! hardly CPU.
 
 pub mod cpu;
+pub mod instructions;
 pub mod load;
 pub mod ruler;
 pub mod statistics;
