@@ -4,8 +4,11 @@
 //! CPU time is the figure of record of all of them, because neighbours disturb wall-clock time,
 //! hardly CPU.
 
+pub mod child;
 pub mod cpu;
 pub mod load;
+pub mod peers;
+pub mod resp;
 pub mod ruler;
 pub mod statistics;
 pub mod system;
