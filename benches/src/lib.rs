@@ -4,9 +4,12 @@
 //! CPU time is the figure of record of all of them, because neighbours disturb wall-clock time,
 //! hardly CPU.
 
+pub mod child;
 pub mod cpu;
 pub mod instructions;
 pub mod load;
+pub mod peers;
+pub mod resp;
 pub mod ruler;
 pub mod statistics;
 pub mod system;

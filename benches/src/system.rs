@@ -14,8 +14,9 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::cpu;
+use crate::cpu::{self, Meter, Part};
 use crate::load::Load;
+use crate::resp;
 
 /// How long the drain may take to bring every claim into the ledger.
 const SETTLE_WAIT: Duration = Duration::from_secs(60);
@@ -89,6 +90,55 @@ impl System {
     /// The data plane.
     pub fn data(&self) -> SocketAddr {
         self.address("data")
+    }
+
+    /// What counts its CPU time and that of its Redis, by part.
+    ///
+    /// # Errors
+    /// Where the ready line named no Redis.
+    pub fn meter(&self) -> anyhow::Result<Meter> {
+        let meter = Meter::default().gateway(self.pid());
+        Ok(meter.process(self.redis_pid()?, Part::Redis))
+    }
+
+    /// Script calls that its Redis has answered so far, whoever made them.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn script_calls(&self) -> anyhow::Result<u64> {
+        let url = self.ready["redis_url"].as_str().context("no redis_url")?;
+        let socket = Path::new(url.trim_start_matches("unix://"));
+        let mut redis = resp::Connection::open(socket).await?;
+        let stats = redis.call(&[b"INFO", b"commandstats"]).await?;
+        calls_of("evalsha", stats.text()?)
+    }
+
+    /// Rows that its ledger has written for claims so far.
+    ///
+    /// # Errors
+    /// Where the ops port does not answer.
+    pub async fn rows_written(&self) -> anyhow::Result<f64> {
+        let request = Request::get("/metrics").header("host", "sluice");
+        let text = exchange(self.address("ops"), request.body(Full::default())?).await?;
+        let text = std::str::from_utf8(&text)?;
+        let value = |line: &str| Some(line.strip_prefix("sluice_ledger_batch_rows_sum ")?.parse());
+        let found: Option<Result<f64, _>> = text.lines().find_map(value);
+        // A series shows once it has a value.
+        Ok(found.transpose()?.unwrap_or(0.0))
+    }
+
+    /// Checks every invariant that its stores can show, beside the running process.
+    ///
+    /// # Errors
+    /// Where anything is not exact: sold too often, a limit passed, a claim missing.
+    pub fn audit(&self) -> anyhow::Result<()> {
+        let mut command = Command::new(&self.binary);
+        let command = command.arg("audit").arg("--data-dir").arg(self.folder());
+        let output = command.output()?;
+        if !output.status.success() {
+            bail!("void: {}", String::from_utf8_lossy(&output.stdout));
+        }
+        Ok(())
     }
 
     /// CPU seconds of the gateway so far.
@@ -168,15 +218,28 @@ impl System {
         bail!("coupon {name} could not be published")
     }
 
-    /// Claims until the coupon says "sold out", and until the gateway knows its winners.
+    /// Claims until the coupon is sold out and the gateway refuses by itself, without asking Redis.
+    /// Takes ten passes at a time, and should have some hundreds.
+    ///
+    /// # Errors
+    /// Where it still asks after all passes were used.
     pub async fn sell_out(&self, coupon: &str, passes: &[String]) -> anyhow::Result<()> {
-        for _attempt in 0..50 {
-            Load::claims(self.data(), coupon, &passes[..10])
-                .run(2)
-                .await?;
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        const AT_ONCE: usize = 10;
+        // Keepers call scripts too.
+        const OTHER_CALLS: u64 = 4;
+        let mut quiet = 0;
+        for some in passes.chunks_exact(AT_ONCE) {
+            let before = self.script_calls().await?;
+            let load = Load::claims(self.data(), coupon, some);
+            let refused = load.run(2).await?.with(409) == AT_ONCE;
+            let asked = self.script_calls().await? - before > OTHER_CALLS;
+            quiet = if refused && !asked { quiet + 1 } else { 0 };
+            if quiet == 3 {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Ok(())
+        bail!("coupon {coupon} is still asked for in Redis")
     }
 
     /// Waits until every outbox is empty, so that the drain's CPU is counted with its claims.
@@ -218,15 +281,8 @@ impl System {
             request = request.header("content-type", "application/json");
         }
         let text = body.map_or_else(String::new, |body| body.to_string());
-        let stream = tokio::net::TcpStream::connect(self.address("control")).await?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let driver = tokio::spawn(connection);
-        let reply = sender
-            .send_request(request.body(Full::new(Bytes::from(text)))?)
-            .await?;
-        let body = reply.into_body().collect().await?.to_bytes();
-        driver.abort();
+        let request = request.body(Full::new(Bytes::from(text)))?;
+        let body = exchange(self.address("control"), request).await?;
         Ok(serde_json::from_slice(&body)?)
     }
 
@@ -241,5 +297,40 @@ impl Drop for System {
     fn drop(&mut self) {
         // It has ended already where this fails; its Redis ends with it.
         let _gone = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+/// Sends a request on a connection of its own and reads the body of the answer.
+async fn exchange(address: SocketAddr, request: Request<Full<Bytes>>) -> anyhow::Result<Bytes> {
+    let stream = tokio::net::TcpStream::connect(address).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let driver = tokio::spawn(connection);
+    let reply = sender.send_request(request).await?;
+    let body = reply.into_body().collect().await?.to_bytes();
+    driver.abort();
+    Ok(body)
+}
+
+/// The calls of a command in the text of `INFO commandstats`.
+fn calls_of(command: &str, stats: &str) -> anyhow::Result<u64> {
+    let prefix = format!("cmdstat_{command}:calls=");
+    let calls = stats
+        .lines()
+        .find_map(|line| line.strip_prefix(&prefix)?.split(',').next());
+    // A command that was never called has no line.
+    Ok(calls.unwrap_or("0").parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::calls_of;
+
+    #[test]
+    fn calls_are_those_of_the_very_command() {
+        let stats = "# Commandstats\r\ncmdstat_evalsha_ro:calls=9,usec=1\r\n\
+                     cmdstat_evalsha:calls=17,usec=100,usec_per_call=5.9\r\n";
+        assert_eq!(calls_of("evalsha", stats).unwrap(), 17);
+        assert_eq!(calls_of("eval", stats).unwrap(), 0);
     }
 }
