@@ -6,8 +6,11 @@
 
 pub mod child;
 pub mod cpu;
+pub mod fill;
+pub mod flags;
 pub mod instructions;
 pub mod load;
+pub mod memory;
 pub mod peers;
 pub mod resp;
 pub mod ruler;

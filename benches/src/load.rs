@@ -108,6 +108,17 @@ impl Load {
         }
     }
 
+    /// One look at each coupon's public page.
+    pub fn pages(address: SocketAddr, coupons: &[String]) -> Self {
+        let request = |coupon: &String| {
+            format!("GET /v1/coupons/{coupon} HTTP/1.1\r\nhost: shop\r\n\r\n").into_bytes()
+        };
+        Self {
+            address,
+            requests: Arc::new(coupons.iter().map(request).collect()),
+        }
+    }
+
     /// The same request many times.
     #[must_use]
     pub fn fixed(address: SocketAddr, count: usize) -> Self {

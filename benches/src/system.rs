@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -20,6 +20,9 @@ use crate::resp;
 
 /// How long the drain may take to bring every claim into the ledger.
 const SETTLE_WAIT: Duration = Duration::from_secs(60);
+
+/// How long a start on a filled ledger may take until it is ready.
+const READY_WAIT: Duration = Duration::from_secs(600);
 
 /// A running system.
 pub struct System {
@@ -43,7 +46,18 @@ impl System {
     /// # Errors
     /// Where it does not come up.
     pub async fn start_with(binary: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
+        Self::start_in(binary, tempfile::tempdir()?, settings)
+    }
+
+    /// The same in a folder of data, which may hold a ledger already.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub fn start_in(
+        binary: &Path,
+        folder: TempDir,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new(binary);
         command.arg("dev").arg("--data-dir").arg(folder.path());
         for plane in ["DATA", "CONTROL", "OPS"] {
@@ -101,14 +115,40 @@ impl System {
         Ok(meter.process(self.redis_pid()?, Part::Redis))
     }
 
+    /// Waits until it says that it can serve: its lanes are recovered.
+    ///
+    /// # Errors
+    /// Where it does not in time.
+    pub async fn wait_ready(&self) -> anyhow::Result<()> {
+        let deadline = std::time::Instant::now() + READY_WAIT;
+        loop {
+            let request = Request::get("/readyz").header("host", "sluice");
+            let request = request.body(Full::default())?;
+            if exchange(self.address("ops"), request).await?.0 == StatusCode::OK {
+                return Ok(());
+            }
+            if std::time::Instant::now() > deadline {
+                bail!("not ready after {READY_WAIT:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// A connection to its Redis.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn redis(&self) -> anyhow::Result<resp::Connection> {
+        let url = self.ready["redis_url"].as_str().context("no redis_url")?;
+        resp::Connection::open(Path::new(url.trim_start_matches("unix://"))).await
+    }
+
     /// Script calls that its Redis has answered so far, whoever made them.
     ///
     /// # Errors
     /// Where Redis does not answer.
     pub async fn script_calls(&self) -> anyhow::Result<u64> {
-        let url = self.ready["redis_url"].as_str().context("no redis_url")?;
-        let socket = Path::new(url.trim_start_matches("unix://"));
-        let mut redis = resp::Connection::open(socket).await?;
+        let mut redis = self.redis().await?;
         let stats = redis.call(&[b"INFO", b"commandstats"]).await?;
         calls_of("evalsha", stats.text()?)
     }
@@ -119,7 +159,7 @@ impl System {
     /// Where the ops port does not answer.
     pub async fn rows_written(&self) -> anyhow::Result<f64> {
         let request = Request::get("/metrics").header("host", "sluice");
-        let text = exchange(self.address("ops"), request.body(Full::default())?).await?;
+        let (_status, text) = exchange(self.address("ops"), request.body(Full::default())?).await?;
         let text = std::str::from_utf8(&text)?;
         let value = |line: &str| Some(line.strip_prefix("sluice_ledger_batch_rows_sum ")?.parse());
         let found: Option<Result<f64, _>> = text.lines().find_map(value);
@@ -282,7 +322,7 @@ impl System {
         }
         let text = body.map_or_else(String::new, |body| body.to_string());
         let request = request.body(Full::new(Bytes::from(text)))?;
-        let body = exchange(self.address("control"), request).await?;
+        let (_status, body) = exchange(self.address("control"), request).await?;
         Ok(serde_json::from_slice(&body)?)
     }
 
@@ -300,16 +340,20 @@ impl Drop for System {
     }
 }
 
-/// Sends a request on a connection of its own and reads the body of the answer.
-async fn exchange(address: SocketAddr, request: Request<Full<Bytes>>) -> anyhow::Result<Bytes> {
+/// Sends a request on a connection of its own and reads the answer.
+async fn exchange(
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+) -> anyhow::Result<(StatusCode, Bytes)> {
     let stream = tokio::net::TcpStream::connect(address).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
     let reply = sender.send_request(request).await?;
+    let status = reply.status();
     let body = reply.into_body().collect().await?.to_bytes();
     driver.abort();
-    Ok(body)
+    Ok((status, body))
 }
 
 /// The calls of a command in the text of `INFO commandstats`.

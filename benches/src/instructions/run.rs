@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -18,6 +18,8 @@ use super::stage;
 
 /// Requests before those that count: until "sold out" is proven and its filter is made.
 const WARM_UP: usize = 400;
+/// Of so many refusals one may ask hot state.
+const PROBES_ONE_IN: usize = 20;
 /// How long one answer may take: callgrind slows the server down some fifty times.
 const ANSWER_WAIT: Duration = Duration::from_secs(60);
 
@@ -71,7 +73,15 @@ fn profile(
         }
     }
     drop(stream);
-    server.stop()?;
+    let asked = server.stop()?;
+    // A refusal is the gateway's own, but for the few that renew its proof.
+    let allowed = WARM_UP + requests / PROBES_ONE_IN;
+    if case == Case::SoldOut && asked.is_none_or(|asked| asked > allowed) {
+        bail!(
+            "{}: hot state was asked {asked:?} times, {allowed} at most",
+            case.name()
+        );
+    }
     Profile::parse(&fs::read_to_string(&out)?)
 }
 
@@ -120,6 +130,7 @@ fn answer(stream: &mut TcpStream) -> anyhow::Result<u16> {
 struct Server {
     child: Child,
     stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
     address: String,
 }
 
@@ -140,22 +151,27 @@ impl Server {
             .context("valgrind cannot be started")?;
         let mut address = String::new();
         let stdout = child.stdout.take().context("no standard output")?;
-        BufReader::new(stdout).read_line(&mut address)?;
+        let mut stdout = BufReader::new(stdout);
+        stdout.read_line(&mut address)?;
         Ok(Self {
             stdin: child.stdin.take(),
+            stdout,
             child,
             address,
         })
     }
 
-    /// Ends it in good order: callgrind writes its file then.
-    fn stop(&mut self) -> anyhow::Result<()> {
+    /// Ends it in good order, and how many claims its hot state in memory was asked about.
+    /// Callgrind writes its file then.
+    fn stop(&mut self) -> anyhow::Result<Option<usize>> {
         drop(self.stdin.take());
+        let mut asked = String::new();
+        self.stdout.read_to_string(&mut asked)?;
         let ended = self.child.wait()?;
         if !ended.success() {
             bail!("the server under callgrind ended with {ended}");
         }
-        Ok(())
+        Ok(asked.trim().parse().ok())
     }
 }
 

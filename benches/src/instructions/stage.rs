@@ -55,13 +55,16 @@ const FENCE: LaneFence = LaneFence {
     epoch: Epoch(1),
     keeper: KeeperNumber(1),
 };
+/// How long a call to Redis may take where callgrind slows the caller down.
+const SLOW_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
 /// More than any run asks for: limits are checked and never met.
 const RATE: Rate = Rate {
     per_second: 1_000_000,
     burst: 1_000_000,
 };
 
-/// Serves until standard input ends. Prints its address first.
+/// Serves until standard input ends. Prints its address first; at the end, where hot state is in
+/// memory, how many claims that was asked about.
 ///
 /// # Errors
 /// Where it cannot be set up.
@@ -80,12 +83,14 @@ pub fn serve(case: Case, folder: &Path, redis: Option<&str>) -> anyhow::Result<(
             }
             (Case::GrantedRedis, None) => bail!("this case takes the URL of a Redis"),
             (Case::SoldOut | Case::Granted, _none) => {
-                let store = FixedStore {
+                let store = Arc::new(FixedStore {
                     published,
                     sold_out: case == Case::SoldOut,
-                    granted: AtomicU64::new(0),
-                };
-                accept(Arc::new(store), folder).await
+                    asked: AtomicU64::new(0),
+                });
+                accept(Arc::clone(&store), folder).await?;
+                say(&store.asked.load(Ordering::Relaxed).to_string());
+                Ok(())
             }
         }
     })
@@ -166,6 +171,9 @@ fn slow(settings: EngineSettings) -> EngineSettings {
 async fn opened(url: &str, published: &Arc<Published>) -> anyhow::Result<Arc<RedisHotState>> {
     let mut settings = RedisSettings::new(vec![url.to_owned()]);
     settings.opens_delay = std::time::Duration::ZERO;
+    settings.connect_timeout = SLOW_WAIT;
+    settings.claim_timeout = SLOW_WAIT;
+    settings.response_timeout = SLOW_WAIT;
     let lanes = LaneCount::new(1).map_err(|count| anyhow!("{count} lanes"))?;
     let store = RedisHotState::connect(settings, lanes)?;
     done(store.fence(FENCE, LedgerId([1; 16])).await)?;
@@ -209,13 +217,14 @@ fn say(address: &str) {
 struct FixedStore {
     published: Arc<Published>,
     sold_out: bool,
-    granted: AtomicU64,
+    asked: AtomicU64,
 }
 
 impl ClaimStore for FixedStore {
     async fn decide(&self, call: ClaimCall) -> Result<ClaimReply, StoreError> {
         let now = Timestamp::from_millis(1_800_000_000_000);
         let answer = |claim_id: ClaimId| {
+            let number = self.asked.fetch_add(1, Ordering::Relaxed);
             if self.sold_out {
                 return ClaimAnswer::SoldOut(SoldOutProof {
                     epoch: FENCE.epoch,
@@ -225,7 +234,6 @@ impl ClaimStore for FixedStore {
                     more_may_come: false,
                 });
             }
-            let number = self.granted.fetch_add(1, Ordering::Relaxed);
             ClaimAnswer::Granted(GrantRecord {
                 claim_id,
                 ticket: Ticket(number),
