@@ -39,7 +39,7 @@ impl Profile {
                 .starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first))
             {
                 if !std::mem::take(&mut is_call) {
-                    let cost = line.split(' ').nth(1).unwrap_or("0");
+                    let cost = line.split_whitespace().nth(1).unwrap_or("0");
                     let cost: u64 = cost.parse().with_context(|| line.to_owned())?;
                     let function = current.context("a cost before any function")?;
                     *own.entry(function).or_default() += cost;
