@@ -35,15 +35,11 @@ impl Profile {
                     "calls" => is_call = true,
                     _other => {}
                 }
-            } else if line
-                .starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first))
-            {
-                if !std::mem::take(&mut is_call) {
-                    let cost = line.split_whitespace().nth(1).unwrap_or("0");
-                    let cost: u64 = cost.parse().with_context(|| line.to_owned())?;
-                    let function = current.context("a cost before any function")?;
-                    *own.entry(function).or_default() += cost;
-                }
+            } else if is_cost(line) && !std::mem::take(&mut is_call) {
+                let cost = line.split_whitespace().nth(1).unwrap_or("0");
+                let cost: u64 = cost.parse().with_context(|| line.to_owned())?;
+                let function = current.context("a cost before any function")?;
+                *own.entry(function).or_default() += cost;
             }
         }
         let named = own.iter().map(|(function, cost)| {
@@ -86,6 +82,11 @@ pub struct PerRequest {
     pub instructions: f64,
     /// By function, the dearest first.
     pub functions: Vec<(String, f64)>,
+}
+
+/// Whether a line begins with a position: absolute, relative, or that of the line before.
+fn is_cost(line: &str) -> bool {
+    line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first))
 }
 
 /// The number of a name such as `(12) main` or `(12)`, remembered with its text where there is one.
