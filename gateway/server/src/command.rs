@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod capacity;
 pub(crate) mod check_config;
 pub(crate) mod dev;
 pub(crate) mod explain;

@@ -3,6 +3,7 @@
 mod adapter;
 mod admin_client;
 mod boot;
+mod capacity;
 mod cli;
 mod clock;
 mod command;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Audit(arguments) => command::audit::run(&arguments),
         Command::Backup(arguments) => command::backup::run(&arguments),
         Command::Explain(arguments) => command::explain::run(&arguments),
+        Command::Capacity(arguments) => command::capacity::run(&arguments),
         Command::Token(arguments) => command::token::run(&arguments),
         Command::Key { command } => command::key::run(&command),
         Command::Lane { command } => command::lane::run(&command),

@@ -44,7 +44,9 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ),
     (
         "benches",
-        &["domain", "hotstate", "ledger", "claim", "edge", "workers"],
+        &[
+            "domain", "hotstate", "ledger", "claim", "checkout", "edge", "workers",
+        ],
     ),
 ];
 

@@ -5,20 +5,15 @@
 //! printed is the median over rounds with its spread. A round in which an answer was not the
 //! expected one is void and ends the run.
 
-mod cpu;
-mod load;
-mod ruler;
-mod system;
-
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use serde_json::json;
-
-use load::{Expected, Load};
-use ruler::Ruler;
-use system::System;
+use sluice_benches::load::{Expected, Load};
+use sluice_benches::ruler::Ruler;
+use sluice_benches::statistics::Spread;
+use sluice_benches::system::System;
 
 /// Connections of the load generator.
 const CONNECTIONS: usize = 64;
@@ -38,7 +33,6 @@ struct Cost {
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
-        Some("ruler") => ruler::serve(),
         Some("--sluice") => {
             let binary = arguments.next().context("--sluice names the binary")?;
             let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -141,9 +135,8 @@ fn print(phases: &[&str], costs: &[Vec<Cost>]) {
     report(&json!({"connections": CONNECTIONS, "requests": REQUESTS, "phases": rows}).to_string());
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
+fn median(values: Vec<f64>) -> f64 {
+    Spread::of(values).map_or(0.0, |spread| spread.median)
 }
 
 #[expect(clippy::print_stdout, reason = "the table is what the program is for")]
