@@ -203,10 +203,11 @@ async fn mutant_lease_installed_twice_is_caught() {
 }
 
 /// The claim script's write of the ticket, of the users' records, and of the outbox entry.
-const TICKET: &str = "  redis.call('HSET', KEYS[3], 'leases', list, 'stock', struct.pack(STOCK, \
+const TICKET: &str = "  redis.call('HSET', KEYS[3], 'leases', list, 'stock', pack(STOCK, \
     lease, next, last, highest,\n    stock_seq, opens_at, users, devices, addresses, flags), 'began', n)\n";
 const USERS: &str = "  redis.call('HSET', KEYS[4], unpack(of_users))\n";
-const ENTRY: &str = "  redis.call('XADD', unpack(entry))\n";
+const ENTRY: &str = "  redis.call('XADD', KEYS[7], entry, 'h',\n    \
+    said .. (g == count and table.concat(ARGV, '', 6) or table.concat(some)))\n";
 /// What the script says of a call that began its writes and did not end them.
 const UNENDED: &str = "if coupon[4] ~= coupon[5] or redis.call('HLEN', KEYS[4]) ~= users\n";
 /// The same, without that.
