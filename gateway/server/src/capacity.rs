@@ -1,7 +1,7 @@
 //! What a sale needs, computed from measured costs: pure arithmetic, no clock, no machine.
 //!
-//! [`Costs`] is what one of each thing costs, [`Sale`] what is asked, [`Demand`] how many of each
-//! thing that makes, [`Need`] what it takes, [`Walls`] what gives way first when it grows.
+//! [`Costs`] is what one of each thing costs, [`Sale`] what is asked, [`demand`] how many of each
+//! thing that makes, [`need`] what it takes, [`walls`] what gives way first when it grows.
 
 mod costs;
 mod demand;
