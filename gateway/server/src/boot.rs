@@ -76,9 +76,6 @@ pub(crate) struct Running {
     readiness: Arc<Readiness>,
     stop: watch::Sender<bool>,
     data: Runtime,
-    /// Where keepers and the clockwork run: a drain takes no time from requests, and `top` tells them
-    /// apart.
-    workers: Option<Runtime>,
     company: Company,
     keepers: Option<Keepers>,
     server: Option<DataServer>,
@@ -110,16 +107,13 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
     let keys = HashKeys::derive(&ledger.identity().hash_key);
     let checkout = parts::checkout(&settings, &ledger, &keys);
     let marks = Arc::new(MarkBoard::new(lanes));
-    let workers = roles
+    let keepers = roles
         .workers
-        .then(|| planes::runtime("keeper", 1))
+        .then(|| keep(&settings, &ledger, &hotstate, &marks, clock))
         .transpose()?;
-    let start_keepers = |workers: &Runtime| {
-        let _inside = workers.enter();
+    if roles.workers {
         parts::start_clockwork(&settings, &ledger, &checkout, &keys, clock);
-        keep(&settings, &ledger, &hotstate, &marks, clock)
-    };
-    let keepers = workers.as_ref().map(start_keepers).transpose()?;
+    }
     let own = keepers.as_ref().map(Keepers::handle);
     let company = Company::join(&settings, &hotstate, &marks, own, lanes);
     parts::watch_readiness(&readiness, &settings, &store, &hotstate, &company);
@@ -155,7 +149,6 @@ pub(crate) fn start(ground: Ground) -> anyhow::Result<Running> {
         server,
         control,
         data,
-        workers,
         _lock: lock,
     })
 }
@@ -239,9 +232,8 @@ impl Running {
             std::thread::park_timeout(std::time::Duration::from_millis(10));
         }
         self.data.block_on(self.store.close());
-        for runtime in self.workers.take().into_iter().chain([self.data]) {
-            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-        }
+        self.data
+            .shutdown_timeout(std::time::Duration::from_secs(1));
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     }
