@@ -6,9 +6,13 @@
 
 pub mod child;
 pub mod cpu;
+pub mod goals;
 pub mod load;
 pub mod peers;
+pub mod report;
 pub mod resp;
+pub mod results;
+pub mod rounds;
 pub mod ruler;
 pub mod statistics;
 pub mod system;
