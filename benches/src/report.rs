@@ -71,7 +71,7 @@ pub fn figures(results: &Results) -> String {
 #[must_use]
 pub fn goals(goals: &[Goal]) -> String {
     let mut table = format!(
-        "{:<5}{:<50}{:<25}{:<22}{:<10}{:<8}verdict\n",
+        "{:<5}{:<50}{:<25}{:<28}{:<10}{:<8}verdict\n",
         "goal", "what", "against", "ratio (spread)", "goal", "then"
     );
     for goal in goals {
@@ -93,7 +93,7 @@ pub fn goals(goals: &[Goal]) -> String {
         );
         writeln!(
             table,
-            "{:<5}{:<50}{:<25}{ratio:<22}{bound:<10}{:<8}{verdict}",
+            "{:<5}{:<50}{:<25}{ratio:<28}{bound:<10}{:<8}{verdict}",
             goal.number, goal.what, goal.against, goal.then
         )
         .unwrap_or_default();
