@@ -42,6 +42,19 @@ pub struct Pace {
     pub seed: u64,
 }
 
+impl Pace {
+    /// Requests that come within so many seconds.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate and a time are positive, and their product far below what a count can hold"
+    )]
+    pub fn requests(&self, seconds: f64) -> usize {
+        (self.per_second * seconds) as usize
+    }
+}
+
 /// One connection: its stream, and when the request was due that it is busy with.
 struct Connection {
     stream: RefCell<Rc<TcpStream>>,

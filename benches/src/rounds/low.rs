@@ -104,17 +104,17 @@ impl Round<'_> {
 
 /// One turn of low load; once more where the generator was late.
 async fn quiet(system: &System, turn: usize, rate: f64) -> anyhow::Result<Outcome> {
-    let requests = (rate * SECONDS) as usize;
+    let pace = Pace {
+        per_second: rate,
+        connections: CONNECTIONS,
+        seed: turn as u64 + 1,
+    };
+    let requests = pace.requests(SECONDS);
     let mut late = None;
     for attempt in 0..TRIES {
         let name = format!("l{turn}{attempt}");
         let coupon = system.publish(&name, requests, "hot").await?;
         let passes = system.passes_of(&name, requests)?;
-        let pace = Pace {
-            per_second: rate,
-            connections: CONNECTIONS,
-            seed: turn as u64 + 1,
-        };
         let load = Load::claims(system.data(), &coupon, &passes);
         let outcome = load.open(pace).await?;
         if outcome.unsent > 0 || outcome.by_status.keys().any(|status| *status != 201) {

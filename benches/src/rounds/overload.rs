@@ -92,18 +92,18 @@ impl Round<'_> {
 /// Offers a share of the peak. Below it everything has to be sent and granted.
 async fn offered(system: &System, share: f64, peak: f64) -> anyhow::Result<Outcome> {
     let rate = share * peak;
-    let requests = (rate * SECONDS) as usize;
+    let pace = Pace {
+        per_second: rate,
+        connections: CONNECTIONS,
+        seed: 1,
+    };
+    let requests = pace.requests(SECONDS);
     let mut late = None;
     for attempt in 0..TRIES {
-        let name = format!("o{}{attempt}", (share * 10.0) as u32);
+        let name = format!("{}{attempt}", if share > 1.0 { "above" } else { "below" });
         let coupon = system.publish(&name, requests, "hot").await?;
         let passes = system.passes_of(&name, requests)?;
         let load = Load::claims(system.data(), &coupon, &passes);
-        let pace = Pace {
-            per_second: rate,
-            connections: CONNECTIONS,
-            seed: attempt as u64,
-        };
         let outcome = load.open(pace).await?;
         let shed_too = [201, 202, 429, 503];
         if outcome
@@ -114,7 +114,7 @@ async fn offered(system: &System, share: f64, peak: f64) -> anyhow::Result<Outco
             bail!("void: {:?}", outcome.by_status);
         }
         match outcome.judge_generator(LAG_MS_MAX) {
-            Ok(()) if share > 1.0 || outcome.unsent + outcome.shed.len() as usize == 0 => {
+            Ok(()) if share > 1.0 || outcome.unsent == 0 && outcome.shed.is_empty() => {
                 return Ok(outcome);
             }
             Ok(()) => {
