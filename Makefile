@@ -10,7 +10,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 DATA_DIR ?= ./var
 
-.PHONY: help bootstrap bootstrap-k6 bootstrap-cassandra run test lint fmt deny faults sim k6 k6-grid bench bench-peers bench-instructions bench-memory bench-scale capacity openapi clean
+.PHONY: help bootstrap bootstrap-k6 bootstrap-cassandra bootstrap-peers run test lint fmt deny faults sim k6 k6-grid bench bench-peers bench-instructions bench-memory bench-scale capacity openapi clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -59,9 +59,12 @@ k6-grid: bootstrap bootstrap-k6 bootstrap-cassandra ## The k6 flash sale on SQLi
 bench: bootstrap ## Criterion benches of pure code and of the Lua scripts
 	@cargo bench --locked --package sluice-benches
 
-bench-peers: bootstrap ## CPU per request of each phase beside a bare hyper server
-	@cargo build --release --locked --package sluice --package sluice-benches
-	@"$$CARGO_TARGET_DIR/release/bench-peers" --sluice "$$CARGO_TARGET_DIR/release/sluice"
+bootstrap-peers: ## Install what bench-peers needs (nginx with Lua, never started as a service)
+	@deploy/bootstrap.sh peers
+
+bench-peers: bootstrap bootstrap-peers ## Goals of performance, beside hyper, nginx + Lua and others (BENCH="--phases hot,replay --rounds 5 --json f")
+	@cargo build --release --locked --package sluice --package sluice-benches --bins
+	@"$$CARGO_TARGET_DIR/release/bench-peers" --sluice "$$CARGO_TARGET_DIR/release/sluice" $(BENCH)
 
 bench-instructions: bootstrap ## Instructions per request under callgrind (ARGS=--check compares, ARGS=--write appends)
 	@deploy/bootstrap.sh valgrind

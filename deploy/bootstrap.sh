@@ -115,18 +115,18 @@ callgrind() {
 # nginx with Lua, to stand beside the gateway in the benches. They start it by themselves, on a free
 # port; its service must not come up with the package.
 peers() {
-    local lua=/usr/lib/nginx/modules/ngx_http_lua_module.so policy=/usr/sbin/policy-rc.d ours=0
+    local lua=/usr/lib/nginx/modules/ngx_http_lua_module.so policy=/usr/sbin/policy-rc.d ours= failed=
     [ -x /usr/sbin/nginx ] && [ -f "$lua" ] && [ -f /usr/share/lua/5.1/nginx/redis.lua ] && return
-    have apt-get || die "nginx with Lua is installed from Debian's packages only: nginx, libnginx-mod-http-lua, lua-nginx-redis, lua-cjson"
+    have apt-get || die "knows nginx with Lua from Debian's packages only: nginx libnginx-mod-http-lua lua-nginx-redis lua-cjson"
+    # Debian asks this file whether a package may start its service; a container often has it already.
     if [ ! -e "$policy" ]; then
-        say "keeping services from being started while the packages are installed"
+        ours=yes
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
         as_root chmod 755 "$policy"
-        ours=1
     fi
-    install_packages nginx libnginx-mod-http-lua lua-nginx-redis lua-cjson || ours=$((ours + 2))
-    [ $((ours % 2)) -eq 0 ] || as_root rm -f "$policy"
-    [ "$ours" -lt 2 ] && [ -f "$lua" ] || die "nginx with Lua could not be installed: see the message above"
+    install_packages nginx libnginx-mod-http-lua lua-nginx-redis lua-cjson || failed=yes
+    [ -z "$ours" ] || as_root rm -f "$policy"
+    [ -z "$failed" ] && [ -f "$lua" ] || die "nginx with Lua could not be installed: see the message above"
 }
 
 deny() {

@@ -52,7 +52,9 @@ impl Nginx {
             .arg(prefix.join("error.log"));
         let mut server = Server::start(&mut command)?;
         let deadline = Instant::now() + START_WAIT;
-        while TcpStream::connect(address).is_err() {
+        // It listens before it has workers.
+        let up = |pid| cpu::children(pid).is_ok_and(|all| all.len() == workers);
+        while TcpStream::connect(address).is_err() || !up(server.pid()) {
             if server.has_ended() || Instant::now() > deadline {
                 let log = std::fs::read_to_string(prefix.join("error.log")).unwrap_or_default();
                 bail!("nginx did not come up (`make bench-peers` installs it): {log}");
